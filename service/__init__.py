@@ -1,0 +1,1 @@
+"""The service: model versions in, answers out."""

@@ -1,0 +1,59 @@
+"""``python -m service``: serve a model until told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from service.monitoring.shared import share_between_workers
+from service.settings import Settings, SettingsError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_USAGE_ERROR: Final = 2
+_FAILED: Final = 1
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Serve.
+
+    Returns:
+        The exit code: 0 after an orderly stop, 1 if the service cannot start, 2 for a
+        wrong flag.
+    """
+    try:
+        settings = parse(arguments, environment)
+    except SettingsError as error:
+        print(f"python -m service: {error} (--help lists the flags)", file=sys.stderr)
+        return _USAGE_ERROR
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
+        stream=sys.stderr,
+    )
+    with share_between_workers():
+        return _run(settings)
+
+
+def _run(settings: Settings) -> int:
+    # Only now: prometheus_client looks at its folder when it is imported.
+    from service.http.server import PortError, Server, check_port  # noqa: PLC0415
+    from service.welcome import welcome  # noqa: PLC0415
+
+    try:
+        check_port(settings.host, settings.rest_api_port)
+    except PortError as error:
+        print(f"python -m service: {error}", file=sys.stderr)
+        return _FAILED
+    try:
+        Server(settings, lambda: print(welcome(settings), flush=True)).run()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else _FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,259 @@
+"""A model version's own description, and the folder it lies in.
+
+This is the seam between ``training``, which writes it, and ``service``, which reads
+it. It knows no heavy library and opens nothing at import.
+
+    <version>/
+      saved_model.pb  variables/      the network
+      model.tflite                    the same network for LiteRT
+      assets.extra/
+        contract.json                 Contract
+        golden.json                   Golden
+        tf_serving_warmup_requests    TFRecord of PredictionLog
+        report/                       what the training report shows
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_T = TypeVar("_T")
+
+FORMAT: Final = 1
+
+SAVED_MODEL: Final = "saved_model.pb"
+LITERT_MODEL: Final = "model.tflite"
+CONTRACT: Final = "assets.extra/contract.json"
+GOLDEN: Final = "assets.extra/golden.json"
+WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
+REPORT: Final = "assets.extra/report"
+
+# Neither describes itself: the contract cannot hold its own checksum.
+_NOT_HASHED: Final = (CONTRACT,)
+
+
+class ContractError(ValueError):
+    """The description of a model version is missing, malformed, or not true of its files."""
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """How a column was distributed in the training rows, in the column's own unit.
+
+    Attributes:
+        minimum: Smallest value.
+        maximum: Largest value.
+        mean: Arithmetic mean.
+        std: Standard deviation (population).
+        median: Middle value: what a page shows as typical.
+        deciles: The quantiles 0, 0.1, ..., 1: eleven values, ascending.
+    """
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+    median: float
+    deciles: tuple[float, ...]
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One column that the network reads.
+
+    Attributes:
+        name: The column's name, as callers write it.
+        meaning: One phrase for people.
+        unit: The unit of every number here.
+        minimum: The least value that makes sense; less is refused.
+        maximum: The greatest value that makes sense; more is refused.
+        training: How the training rows were distributed.
+    """
+
+    name: str
+    meaning: str
+    unit: str
+    minimum: float
+    maximum: float
+    training: Distribution
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What the network predicts."""
+
+    name: str
+    meaning: str
+    unit: str
+    training: Distribution
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """Where a version comes from.
+
+    Attributes:
+        created: When training ended, ISO 8601 in UTC.
+        data: Name of the table.
+        data_sha256: Hash of the table's bytes.
+        code_sha256: Hash of the code that trained.
+        packages: Version of each package that shapes the weights.
+    """
+
+    created: str
+    data: str
+    data_sha256: str
+    code_sha256: str
+    packages: dict[str, str]
+
+
+class Contract(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model version takes and gives, how good it is, and where it comes from.
+
+    Attributes:
+        format: Layout of this description.
+        model: The model's name.
+        features: The columns of the input, in order.
+        target: What comes out.
+        input: Name of the batch input of ``serving_default``: float32 ``[n, len(features)]``.
+        output: Name of its output: float32 ``[n]``.
+        tolerance: How far two executors' outputs may differ, in the target's unit.
+        metrics: By data set (``train``, ``test``), then by predictor (``network``,
+            ``mean``, ``linear``), then by metric (``mse``, ``mae``, ``r2``).
+        recipe: Every knob of the training run.
+        lineage: Data, code and packages.
+        files: SHA-256 of every other file of the version, by path.
+    """
+
+    format: int = FORMAT
+    model: str
+    features: tuple[Feature, ...]
+    target: Target
+    input: str = "features"
+    output: str = "price"
+    tolerance: float
+    metrics: dict[str, dict[str, dict[str, float]]]
+    recipe: dict[str, Any]
+    lineage: Lineage
+    files: dict[str, str]
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in the order of the batch's columns."""
+        return tuple(feature.name for feature in self.features)
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """Rows whose outputs are known: replayed when a version is loaded.
+
+    Attributes:
+        instances: Feature values, ``n`` rows in the contract's order.
+        predictions: What Keras gave for them, ``n`` values in the target's unit.
+    """
+
+    instances: tuple[tuple[float, ...], ...]
+    predictions: tuple[float, ...]
+
+
+def write(version: Path, contract: Contract, golden: Golden) -> None:
+    """Write golden rows and contract into a version folder that is not yet published.
+
+    The contract is written last, with the checksum of every other file as it stands.
+
+    Args:
+        version: The folder, complete but for these two files.
+        contract: The description; its ``files`` are made anew.
+        golden: Rows with their outputs.
+    """
+    (version / GOLDEN).parent.mkdir(exist_ok=True)
+    (version / GOLDEN).write_bytes(_json(golden))
+    described = msgspec.structs.replace(contract, files=checksums(version))
+    (version / CONTRACT).write_bytes(_json(described))
+
+
+def read(version: Path) -> Contract | None:
+    """Read a version's contract.
+
+    Args:
+        version: The version's folder.
+
+    Returns:
+        The contract, or None where the version carries none.
+
+    Raises:
+        ContractError: It is there but malformed, or of a later format.
+    """
+    path = version / CONTRACT
+    if not path.exists():
+        return None
+    contract = _decode(path, Contract)
+    if contract.format > FORMAT:
+        raise ContractError(f"{CONTRACT} has format {contract.format}, known up to {FORMAT}")
+    return contract
+
+
+def read_golden(version: Path) -> Golden:
+    """Read a version's golden rows.
+
+    Raises:
+        ContractError: They are missing, malformed, or rows and outputs differ in number.
+    """
+    path = version / GOLDEN
+    if not path.exists():
+        raise ContractError(f"{GOLDEN} is missing")
+    golden = _decode(path, Golden)
+    if len(golden.instances) != len(golden.predictions):
+        raise ContractError(
+            f"{GOLDEN} has {len(golden.instances)} instances but "
+            f"{len(golden.predictions)} predictions"
+        )
+    return golden
+
+
+def verify(version: Path, contract: Contract) -> None:
+    """Check that the files of a version are those that its contract describes.
+
+    Raises:
+        ContractError: A file is missing, or its content is another.
+    """
+    for name, expected in contract.files.items():
+        path = version / name
+        if not path.is_file():
+            raise ContractError(f"{name} is missing")
+        actual = _sha256(path)
+        if actual != expected:
+            raise ContractError(
+                f"{name} has SHA-256 {actual[:12]}…, the contract says {expected[:12]}…"
+            )
+
+
+def checksums(version: Path) -> dict[str, str]:
+    """SHA-256 of every file of a version but the contract, by path inside the version."""
+    return {
+        path.relative_to(version).as_posix(): _sha256(path)
+        for path in sorted(_files(version))
+        if path.relative_to(version).as_posix() not in _NOT_HASHED
+    }
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def _decode(path: Path, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        raise ContractError(f"{path.name} is not as it should be: {error}") from error

@@ -1,0 +1,1 @@
+"""REST: the Flask application, the ASGI front before it, gunicorn and its worker."""

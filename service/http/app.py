@@ -1,0 +1,149 @@
+"""The Flask application: every route there is. Thin; what it answers is made elsewhere."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+from service.http.exchange import REQUEST_ID_HEADER, Exchange, Response
+from service.monitoring.metrics import CONTENT_TYPE
+from service.protocols import json_body
+from service.protocols.tensorflow_serving import encode_error
+from service.web import page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from service.http.exchange import Exchanges
+    from service.http.health import Health
+    from service.http.rest import Rest
+    from service.repository.repository import Repository
+
+_VERSIONED: Final = re.compile(r"/v1/|/v1$", re.IGNORECASE)
+_EXCHANGE: Final = "hearth.exchange"
+_HTML: Final = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the application is put together from.
+
+    Attributes:
+        repository: The models.
+        rest: Answers what stands below ``/v1``.
+        health: Liveness and readiness.
+        exchanges: Begins and ends requests for log and metrics.
+        exposition: The metrics' text.
+    """
+
+    repository: Repository
+    rest: Rest
+    health: Health
+    exchanges: Exchanges
+    exposition: Callable[[], bytes]
+
+
+def create_app(parts: Parts) -> flask.Flask:
+    """Make the application."""
+    app = flask.Flask(page.__name__)  # its folder has templates and static files
+    _add_recording(app, parts)
+    _add_pages(app, parts)
+    _add_operations(app, parts)
+    app.register_error_handler(Exception, _answer_error)
+    return app
+
+
+def _add_recording(app: flask.Flask, parts: Parts) -> None:
+    @app.before_request
+    def begin() -> flask.Response | None:
+        request = flask.request
+        exchange = parts.exchanges.begin(
+            request.method,
+            _raw_path(),
+            request.remote_addr or "",
+            request.headers.get(REQUEST_ID_HEADER),
+        )
+        request.environ[_EXCHANGE] = exchange
+        if _VERSIONED.match(exchange.path):
+            # TensorFlow Serving's routes are its own: any method, any text, its own errors.
+            query = request.environ.get("QUERY_STRING", "")
+            return _flask(parts.rest.answer(exchange, query, request.get_data()))
+        return None
+
+    @app.after_request
+    def end(response: flask.Response) -> flask.Response:
+        exchange = _exchange()
+        response.headers[REQUEST_ID_HEADER] = exchange.request_id
+        parts.exchanges.end(exchange, response.status_code)
+        return response
+
+
+def _add_pages(app: flask.Flask, parts: Parts) -> None:
+    @app.get("/")
+    def index() -> flask.Response:
+        _exchange().route = "page"
+        accepted = flask.request.accept_mimetypes
+        if accepted.best_match(["application/json", "text/html"]) == "text/html":
+            text = flask.render_template("page.html", models=page.views(parts.repository))
+            return _flask(Response(200, text.encode(), _HTML))
+        return _flask(Response(200, json_body.encode(page.describe(parts.repository))))
+
+    @app.get("/report/<model>/<int:version>/<path:name>")
+    def report(model: str, version: int, name: str) -> flask.Response:
+        _exchange().route = "report"
+        folder = page.report_folder(parts.repository, model, version)
+        return flask.send_from_directory(folder, name)
+
+
+def _add_operations(app: flask.Flask, parts: Parts) -> None:
+    @app.get("/livez")
+    def livez() -> flask.Response:
+        _exchange().route = "livez"
+        return _flask(parts.health.live())
+
+    @app.get("/readyz")
+    def readyz() -> flask.Response:
+        _exchange().route = "readyz"
+        return _flask(parts.health.ready())
+
+    @app.get("/metrics")
+    def metrics() -> flask.Response:
+        _exchange().route = "metrics"
+        return _flask(Response(200, parts.exposition(), CONTENT_TYPE))
+
+
+def _answer_error(error: Exception) -> flask.Response:
+    exchange = _exchange()
+    if isinstance(error, HTTPException):
+        exchange.outcome = type(error).__name__
+        exchange.error = f"{exchange.method} {exchange.path}: {error.name}"
+        response = cast("flask.Response", error.get_response())
+        response.data = json_body.encode({"error": exchange.error})
+        response.content_type = "application/json"
+        return response
+    status, body = encode_error(exchange.failed(error))
+    return _flask(Response(status, body))
+
+
+def _exchange() -> Exchange:
+    return cast("Exchange", flask.request.environ[_EXCHANGE])
+
+
+def _raw_path() -> str:
+    """The path as it came: percent-encoded, where the server passes it on so."""
+    environ: dict[str, Any] = flask.request.environ
+    scope = environ.get("asgi.scope")
+    if scope is not None and scope.get("raw_path"):
+        return str(scope["raw_path"].decode("latin-1"))
+    target = str(environ.get("REQUEST_URI") or flask.request.path)
+    return target.partition("?")[0]
+
+
+def _flask(response: Response) -> flask.Response:
+    made = flask.Response(response.body, response.status, content_type=response.content_type)
+    made.headers.extend(response.headers)
+    return made

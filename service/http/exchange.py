@@ -1,0 +1,130 @@
+"""One request and its answer, whatever lane carries them, and what is recorded of it."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from service.errors import HearthError, InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from service.repository.version import ModelVersion
+
+REQUEST_ID_HEADER: Final = "X-Request-Id"
+VERSION_HEADER: Final = "X-Model-Version"
+JSON: Final = "application/json"
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_log: Final = logging.getLogger("hearth.http")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of one request while it is answered, for log and metrics.
+
+    Attributes:
+        request_id: The caller's own id, or a new one.
+        method: The HTTP method.
+        path: The path, still percent-encoded.
+        client: The caller's address.
+        started_s: When its last byte had come, on the monotonic clock.
+        protocol: Whose wire form it speaks, from a closed set.
+        route: What it asks for, from a closed set.
+        model: The model that answers; empty until it is found.
+        version: Its version.
+        rows: Rows predicted.
+        outcome: ``ok``, or the class of the error.
+        error: The error's message.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    client: str
+    started_s: float
+    protocol: str = "http"
+    route: str = "other"
+    model: str = ""
+    version: str = ""
+    rows: int = 0
+    outcome: str = "ok"
+    error: str = ""
+
+    def answers(self, version: ModelVersion) -> None:
+        """Note which version answers."""
+        self.model = version.model
+        self.version = str(version.number)
+
+    def failed(self, error: Exception) -> HearthError:
+        """Note what went wrong.
+
+        Args:
+            error: Anything raised while answering.
+
+        Returns:
+            The error to show. Of one that nobody foresaw only the request id is shown;
+            the log has the rest.
+        """
+        if not isinstance(error, HearthError):
+            _log.error("request %s failed", self.request_id, exc_info=error)
+            self.error = repr(error)
+            error = InternalError(f"internal error, request id {self.request_id}")
+        else:
+            self.error = error.message
+        self.outcome = type(error).__name__
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body.
+        content_type: The body's type.
+        headers: Further headers.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Who is told of a finished exchange: metrics and the access log."""
+
+    def finished(self, exchange: Exchange, status: int, seconds: float) -> None:
+        """An exchange has its answer."""
+
+
+class Exchanges:
+    """Begins and ends exchanges.
+
+    Args:
+        sink: Who is told.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        # Unique over workers and restarts, and cheap.
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    def begin(self, method: str, path: str, client: str, request_id: str | None) -> Exchange:
+        """A request has come in whole; a request id that is not plain text is replaced."""
+        if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+            request_id = f"{self._prefix}-{next(self._numbers):x}"
+        return Exchange(request_id, method, path, client, time.perf_counter())
+
+    def end(self, exchange: Exchange, status: int) -> None:
+        """Its answer is made."""
+        self._sink.finished(exchange, status, time.perf_counter() - exchange.started_s)

@@ -1,0 +1,178 @@
+"""The ASGI application before Flask: bodies read within limits, quick requests answered.
+
+A request is read whole before anything else, so a slow client holds no thread. A small
+one that the event loop may answer is answered here, by the same functions that the Flask
+application calls; every other goes to Flask in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from a2wsgi import WSGIMiddleware
+
+from service.errors import HearthError, PayloadTooLarge, RequestTimeout
+from service.http.exchange import REQUEST_ID_HEADER, Response
+from service.protocols.tensorflow_serving import encode_error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from flask import Flask
+
+    from service.http.app import Parts
+    from service.http.exchange import Exchange
+    from service.settings import Settings
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+# Bytes of a body up to which parsing and running it cost the loop well under a millisecond.
+_QUICK_BYTES: Final = 16 * 1024
+_PREDICT: Final = ":predict"
+
+
+class _ClientLeft(Exception):
+    """The client went before its request was whole."""
+
+
+class Front:
+    """The ASGI application of one worker.
+
+    Args:
+        flask: Every route there is.
+        parts: What the Flask application is made from, for the quick ones.
+        settings: Limits.
+
+    Attributes:
+        health: Set ``draining`` there when the worker goes down.
+    """
+
+    def __init__(self, flask: Flask, parts: Parts, settings: Settings) -> None:
+        self.health = parts.health
+        self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.threads)
+        self._rest = parts.rest
+        self._exchanges = parts.exchanges
+        self._max_body_bytes = settings.max_body_bytes
+        self._body_timeout_s = settings.body_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        try:
+            body = await self._read(scope, receive)
+        except _ClientLeft:
+            return
+        except HearthError as error:
+            await self._refuse(scope, send, error)
+            return
+        if self.health.draining:
+            send = _closing(send)
+        if self._is_quick(scope, body):
+            await self._answer(scope, send, body)
+        else:
+            await self._flask(scope, _replay(body), send)
+
+    def _is_quick(self, scope: Scope, body: bytes) -> bool:
+        return (
+            len(body) <= _QUICK_BYTES
+            and scope["method"] == "POST"
+            and scope["path"].endswith(_PREDICT)
+            and self._rest.is_quick(_raw_path(scope))
+        )
+
+    async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
+        exchange = self._begin(scope)
+        query = scope["query_string"].decode("latin-1")
+        await self._send(send, exchange, self._rest.answer(exchange, query, body))
+
+    async def _refuse(self, scope: Scope, send: Send, error: HearthError) -> None:
+        exchange = self._begin(scope)
+        status, body = encode_error(exchange.failed(error))
+        await self._send(_closing(send), exchange, Response(status, body))
+
+    def _begin(self, scope: Scope) -> Exchange:
+        request_id = _header(scope, REQUEST_ID_HEADER.lower().encode())
+        client = scope.get("client")
+        return self._exchanges.begin(
+            scope["method"],
+            _raw_path(scope),
+            client[0] if client else "",
+            request_id.decode("latin-1") if request_id is not None else None,
+        )
+
+    async def _send(self, send: Send, exchange: Exchange, response: Response) -> None:
+        headers = {
+            "content-type": response.content_type,
+            "content-length": str(len(response.body)),
+            REQUEST_ID_HEADER: exchange.request_id,
+            **response.headers,
+        }
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        self._exchanges.end(exchange, response.status)
+        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        announced = _header(scope, b"content-length")
+        if announced is not None and int(announced) > self._max_body_bytes:
+            raise self._too_large(f"{int(announced)} bytes")
+        try:
+            async with asyncio.timeout(self._body_timeout_s):
+                return await self._collect(receive)
+        except TimeoutError as error:
+            raise RequestTimeout(
+                f"the body did not arrive within {self._body_timeout_s:g} s"
+            ) from error
+
+    async def _collect(self, receive: Receive) -> bytes:
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _ClientLeft
+            body += message.get("body", b"")
+            if len(body) > self._max_body_bytes:
+                raise self._too_large(f"more than {self._max_body_bytes} bytes")
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    def _too_large(self, size: str) -> PayloadTooLarge:
+        return PayloadTooLarge(f"the body has {size}, the limit is {self._max_body_bytes}")
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    for name, value in scope["headers"]:
+        if name == wanted:
+            return bytes(value)
+    return None
+
+
+def _raw_path(scope: Scope) -> str:
+    raw = scope.get("raw_path") or scope["path"].encode()
+    return str(raw.decode("latin-1"))
+
+
+def _replay(body: bytes) -> Receive:
+    """A receive channel for a body that has been read already."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+def _closing(send: Send) -> Send:
+    """A send channel whose answer tells the client that the connection ends."""
+
+    async def send_closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return send_closing

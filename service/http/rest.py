@@ -1,0 +1,118 @@
+"""TensorFlow Serving's REST routes and Hearth's additions: a request in, a response out.
+
+It knows no web framework: Flask and the event loop call the same functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from service.errors import ModelNotFound
+from service.http.exchange import VERSION_HEADER, Response
+from service.protocols import json_body, tensorflow_serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from service.http.exchange import Exchange
+    from service.protocols.tensorflow_serving import Route
+    from service.repository.repository import Repository
+    from service.repository.version import ModelVersion
+
+PREFIX: Final = "/v1/"
+PROTOCOL: Final = "tensorflow_serving"
+
+
+class Rest:
+    """Answers what stands below ``/v1``.
+
+    Args:
+        repository: The models.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._answers: Mapping[str, Callable[[Exchange, Route], Response]] = {
+            "models": self._models,
+            "status": self._status,
+            "metadata": self._metadata,
+            "contract": self._contract,
+        }
+
+    def answer(self, exchange: Exchange, query: str, body: bytes) -> Response:
+        """Answer one request; whatever goes wrong is answered too.
+
+        Args:
+            exchange: The request; what is learnt of it is noted there.
+            query: What stood behind the path's question mark.
+            body: Its body.
+        """
+        exchange.protocol = PROTOCOL
+        try:
+            route = tensorflow_serving.parse_route(exchange.method, exchange.path, query)
+            exchange.route = route.verb
+            if route.verb == "predict":
+                return self._predict(exchange, route, body)
+            return self._answers[route.verb](exchange, route)
+        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
+            status, text = tensorflow_serving.encode_error(exchange.failed(error))
+            return Response(status, text)
+
+    def is_quick(self, path: str) -> bool:
+        """Whether a small request to this path costs so little that a loop may answer it."""
+        try:
+            route = tensorflow_serving.parse_route("POST", path)
+            return self._find(route).executor.quick
+        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
+            return False
+
+    def _predict(self, exchange: Exchange, route: Route, body: bytes) -> Response:
+        request = tensorflow_serving.parse_predict(body)
+        version = self._find(route)
+        exchange.answers(version)
+        signature = version.signature(request.signature_name)
+        names = version.contract.feature_names if version.contract is not None else ()
+        inputs = tensorflow_serving.to_inputs(request, signature, names)
+        outputs = version.predict(request.signature_name, inputs)
+        exchange.rows = _rows(outputs)
+        answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
+        return _of(version, answer)
+
+    def _models(self, _exchange: Exchange, _route: Route) -> Response:
+        return Response(200, json_body.encode({"models": self._repository.names()}))
+
+    def _status(self, exchange: Exchange, route: Route) -> Response:
+        # TensorFlow Serving pays no heed to a label here.
+        statuses = self._repository.statuses(route.model, route.version)
+        exchange.model = route.model
+        return Response(200, tensorflow_serving.encode_status(statuses))
+
+    def _metadata(self, exchange: Exchange, route: Route) -> Response:
+        version = self._find(route)
+        exchange.answers(version)
+        answer = tensorflow_serving.encode_metadata(
+            version.model, version.number, version.signatures
+        )
+        return _of(version, answer)
+
+    def _contract(self, exchange: Exchange, route: Route) -> Response:
+        version = self._find(route)
+        exchange.answers(version)
+        if version.contract is None:
+            raise ModelNotFound(f"version {version.number} of {version.model} has no contract")
+        return _of(version, msgspec.json.encode(version.contract))
+
+    def _find(self, route: Route) -> ModelVersion:
+        return self._repository.find(route.model, route.version, route.label)
+
+
+def _of(version: ModelVersion, body: bytes) -> Response:
+    return Response(200, body, headers={VERSION_HEADER: str(version.number)})
+
+
+def _rows(outputs: Mapping[str, object]) -> int:
+    first = next(iter(outputs.values()), None)
+    shape = getattr(first, "shape", ())
+    return shape[0] if shape else 1

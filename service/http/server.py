@@ -1,0 +1,84 @@
+"""gunicorn, configured: the master process, which binds the port and keeps workers up."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+
+from service.monitoring import metrics
+from service.process import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from service.settings import Settings
+
+
+class PortError(OSError):
+    """The port cannot be listened on."""
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's application for these settings.
+
+    Args:
+        settings: The knobs.
+        announce: Called once in the master when the port is bound.
+    """
+
+    def __init__(self, settings: Settings, announce: Callable[[], None]) -> None:
+        self._settings = settings
+        self._announce = announce
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand gunicorn its settings."""
+        for name, value in self._options().items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Process:
+        """Put a worker together; called in the worker, after the fork."""
+        return Process(self._settings)
+
+    def _options(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "bind": [_address(settings.host, settings.rest_api_port)],
+            "workers": settings.workers,
+            "worker_class": "service.http.worker.Worker",
+            "keepalive": settings.keepalive_s,
+            # Seconds without a heartbeat after which the master ends a worker.
+            "timeout": 60,
+            "graceful_timeout": settings.graceful_timeout_s + int(settings.shutdown_delay_s) + 1,
+            "loglevel": "warning",
+            "proc_name": "hearth",
+            "asgi_loop": "uvloop",
+            # gunicorn would open a socket in the user's home.
+            "control_socket_disable": True,
+            "when_ready": lambda _: self._announce(),
+            "child_exit": lambda _, worker: metrics.forget_worker(worker.pid),
+        }
+
+
+def check_port(host: str, port: int) -> None:
+    """Make sure that the port can be bound, before gunicorn tries again and again.
+
+    Raises:
+        PortError: It cannot; the message says why.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reasons = {errno.EADDRINUSE: "is in use", errno.EACCES: "needs more rights"}
+            reason = reasons.get(error.errno or 0, f"cannot be used: {error.strerror}")
+            raise PortError(f"--rest_api_port: {host}:{port} {reason}") from error
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

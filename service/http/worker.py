@@ -1,0 +1,146 @@
+"""The gunicorn worker: gunicorn's own ASGI protocol, with time limits and an orderly end.
+
+Beyond gunicorn's ``asgi`` worker it takes no connection before the models have been
+looked at once, gives up on clients that do not finish a request's head, and on SIGTERM
+first turns readiness to 503, then takes no more, answers what it has, and closes idle
+connections at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers.gasgi import ASGIWorker
+
+if TYPE_CHECKING:
+    from service.process import Process
+
+_HEARTBEAT_S: Final = 1.0
+_DRAIN_POLL_S: Final = 0.02
+
+
+class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's protocol with a time limit for a request's head."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(worker)
+        self._connections = worker.connections
+        self._head_timeout_s = worker.process.settings.header_timeout_s
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being received or answered."""
+        return self._awaiting_request and self._head_timer is None and self.req_count > 1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; the first head is due."""
+        self._connections.add(self)
+        super().connection_made(transport)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; if they begin a head, the rest of it is due."""
+        super().data_received(data)
+        if self._awaiting_request and not self._request_ready.is_set():
+            self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._connections.discard(self)
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def close_idle(self) -> None:
+        """End the connection if nothing is under way on it."""
+        if self.is_idle and self.transport is not None:
+            self.transport.close()
+
+    def _on_headers_complete(self) -> Any:
+        self._head_arrived()
+        return super()._on_headers_complete()
+
+    def _expect_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.worker.loop.call_later(self._head_timeout_s, self._give_up)
+
+    def _head_arrived(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if self.transport is not None:
+            self.transport.close()
+
+
+class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
+    """One worker process."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connections: set[Connection] = set()
+        self._stopping: asyncio.Event | None = None
+
+    @property
+    def process(self) -> Process:
+        """The parts of this worker, as ``load`` put them together."""
+        return self.asgi  # type: ignore[no-any-return]
+
+    def handle_exit_signal(self) -> None:
+        """SIGTERM: end in order."""
+        self.process.health.draining = True
+        delay_s = self.process.settings.shutdown_delay_s
+        self.loop.call_later(delay_s, self._stop)
+
+    def handle_quit_signal(self) -> None:
+        """SIGINT, SIGQUIT: end now."""
+        super().handle_quit_signal()
+        self._stop()
+
+    def _stop(self) -> None:
+        self.alive = False
+        if self._stopping is not None:
+            self._stopping.set()
+
+    async def _serve(self) -> None:
+        self._stopping = asyncio.Event()
+        heart = self.loop.create_task(self._beat())
+        try:
+            await self.loop.run_in_executor(None, self.process.start)
+            await self._listen()
+            await self._stopping.wait()
+            await self._drain()
+        finally:
+            heart.cancel()
+            self.process.stop()
+
+    async def _beat(self) -> None:
+        """Tell the master that this worker lives; end when the master has gone."""
+        while True:
+            self.notify()
+            if self.ppid != os.getppid():
+                self._stop()
+            await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _listen(self) -> None:
+        for listener in self.sockets:
+            server = await self.loop.create_server(
+                lambda: Connection(self), sock=listener.sock, ssl=self._get_ssl_context()
+            )
+            self.servers.append(server)
+
+    async def _drain(self) -> None:
+        for server in self.servers:
+            server.close()
+        deadline_s = self.loop.time() + self.cfg.graceful_timeout
+        while self.connections and not self._quick_shutdown and self.loop.time() < deadline_s:
+            for connection in list(self.connections):
+                connection.close_idle()
+            await asyncio.sleep(_DRAIN_POLL_S)
+        if self.connections:
+            self.log.warning("closing %d unfinished connections", len(self.connections))

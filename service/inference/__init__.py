@@ -1,0 +1,1 @@
+"""The core: NumPy in, NumPy out. It knows no HTTP, no gRPC and no gunicorn."""

@@ -1,0 +1,51 @@
+"""The protocol messages of TensorFlow and TensorFlow Serving, without TensorFlow.
+
+Importing ``tensorflow.core...`` runs ``tensorflow/__init__.py``, which costs 3 s and
+600 MB. For the duration of the imports below a bare package of the same name, with the
+installed folder as its path, stands in its place; afterwards the name is free again and
+the real TensorFlow may be imported beside these messages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+import types
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def _without_runtime() -> Iterator[None]:
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("the message modules of tensorflow are not installed")
+    stand_in = types.ModuleType("tensorflow")
+    stand_in.__path__ = list(spec.submodule_search_locations)
+    sys.modules["tensorflow"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["tensorflow"]
+
+
+with _without_runtime():
+    from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+__all__ = [
+    "meta_graph_pb2",
+    "predict_pb2",
+    "prediction_log_pb2",
+    "saved_model_pb2",
+    "tensor_pb2",
+    "tensor_shape_pb2",
+    "types_pb2",
+]

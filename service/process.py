@@ -1,0 +1,111 @@
+"""One worker process, put together: models, metrics, application."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from service.http.app import Parts, create_app
+from service.http.exchange import Exchange, Exchanges
+from service.http.front import Front
+from service.http.health import Health
+from service.http.rest import Rest
+from service.monitoring.access_log import AccessLog, parse_access_log
+from service.monitoring.metrics import Metrics
+from service.repository.loading import load_version
+from service.repository.repository import ModelConfig, Repository, RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from pathlib import Path
+
+    from service.repository.version import ModelVersion
+    from service.settings import Settings
+
+
+class Process:
+    """The parts of one worker; calling it is calling its ASGI application.
+
+    Args:
+        settings: The knobs.
+
+    Attributes:
+        settings: The knobs.
+        health: Readiness, to be turned when the worker goes down.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._metrics = Metrics()
+        self._repository = _repository(settings, self._metrics)
+        self.health = Health(self._repository)
+        access_log = AccessLog(
+            parse_access_log(settings.access_log), settings.slow_request_ms / 1000
+        )
+        parts = Parts(
+            repository=self._repository,
+            rest=Rest(self._repository),
+            health=self.health,
+            exchanges=Exchanges(_Recorder(self._metrics, access_log)),
+            exposition=self._metrics.exposition,
+        )
+        self._front = Front(create_app(parts), parts, settings)
+        self._watcher = _Watcher(self._repository, settings.file_system_poll_wait_seconds)
+
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """Answer one request."""
+        return self._front(scope, receive, send)
+
+    def start(self) -> None:
+        """Load what there is, then keep watching; returns when the first look is over."""
+        self._metrics.worker_started()
+        self._repository.poll()
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._watcher.stop()
+
+
+class _Recorder:
+    """Tells metrics and access log of finished exchanges."""
+
+    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
+        self._metrics = metrics
+        self._access_log = access_log
+
+    def finished(self, exchange: Exchange, status: int, seconds: float) -> None:
+        self._metrics.answered(exchange, seconds)
+        self._access_log.write(exchange, status, seconds)
+
+
+class _Watcher:
+    """Polls the repository in a thread of its own."""
+
+    def __init__(self, repository: Repository, interval_s: float) -> None:
+        self._repository = repository
+        self._interval_s = interval_s
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        if self._interval_s > 0:
+            threading.Thread(target=self._watch, name="repository", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self._interval_s):
+            self._repository.poll()
+
+
+def _repository(settings: Settings, metrics: Metrics) -> Repository:
+    def load(model: str, number: int, path: Path) -> ModelVersion:
+        return load_version(model, number, path, settings.executor)
+
+    return Repository(
+        [ModelConfig(settings.model_name, settings.model_base_path)],
+        load,
+        metrics,
+        RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000),
+    )

@@ -1,0 +1,1 @@
+"""Protocols: bytes to requests and answers to bytes. Pure functions, no sockets."""

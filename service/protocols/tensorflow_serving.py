@@ -1,0 +1,399 @@
+"""TensorFlow Serving's REST: routes, predict requests and answers, status, metadata, errors.
+
+Beyond it, an instance may be an object of feature names where the version carries a
+contract.
+
+References:
+    tensorflow_serving/model_servers/http_rest_api_util.cc.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
+
+from service import errors
+from service.errors import InvalidRequest
+from service.inference.signature import DEFAULT_SIGNATURE
+from service.messages import types_pb2
+from service.protocols import json_body
+from service.protocols.json_tensors import (
+    convert,
+    dtype_of,
+    is_b64,
+    is_strict,
+    shown,
+    to_array,
+    to_plain,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from service.inference.executor import Tensors
+    from service.inference.signature import Signature, TensorSpec
+    from service.repository.version import VersionStatus
+
+# Each class of error and its HTTP status; a subclass without a row has its parent's.
+STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
+    errors.InvalidRequest: 400,
+    errors.PayloadTooLarge: 413,
+    errors.RequestTimeout: 408,
+    errors.NotFound: 404,
+    errors.NotReady: 503,
+    errors.Overloaded: 429,
+    errors.DeadlineExceeded: 504,
+    errors.InternalError: 500,
+    errors.VersionRefused: 503,
+}
+
+_POST: Final = re.compile(
+    r"(?i)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?:(predict)"
+)
+_GET: Final = re.compile(
+    r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
+    r"(?:/(metadata|contract))?"
+)
+_MAX_VERSION: Final = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a path below ``/v1`` asks for.
+
+    Attributes:
+        verb: ``predict``, ``status``, ``metadata``, ``contract`` or ``models``.
+        model: The model's name; empty for ``models``.
+        version: The version's number, where the path gives one.
+        label: The version's label, where the path gives one.
+    """
+
+    verb: str
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """A predict request as far as it is understood without the model's signature.
+
+    Attributes:
+        signature_name: The signature asked for.
+        document: The whole JSON object.
+    """
+
+    signature_name: str
+    document: Mapping[str, Any]
+
+    @property
+    def by_row(self) -> bool:
+        """Whether it lists instances; else it names inputs."""
+        return "instances" in self.document
+
+
+def parse_route(method: str, path: str, query: str = "") -> Route:
+    """Read method and path.
+
+    Args:
+        method: The HTTP method.
+        path: The path as it came, still percent-encoded.
+        query: What stood behind the question mark. TensorFlow Serving takes none.
+
+    Raises:
+        InvalidRequest: Neither a route of TensorFlow Serving nor one of the additions.
+    """
+    target = f"{path}?{query}" if query else path
+    pattern = {"POST": _POST, "GET": _GET}.get(method)
+    match = pattern.fullmatch(target) if pattern is not None else None
+    if match is None:
+        raise InvalidRequest(f"Malformed request: {method} {target}")
+    model, number, label, verb = match.groups()
+    if number is not None and int(number) > _MAX_VERSION:
+        raise InvalidRequest(f"version {number} is over the limit {_MAX_VERSION}")
+    if model is None:
+        if number or label or verb:
+            raise InvalidRequest("Missing model name in request.")
+        return Route("models", "")
+    return Route(
+        verb=verb.lower() if verb else "status",
+        model=unquote(model),
+        version=None if number is None else int(number),
+        label=None if label is None else unquote(label),
+    )
+
+
+def parse_predict(body: bytes) -> PredictRequest:
+    """Read a predict request as far as it can be without the model's signature.
+
+    Whether it has instances or inputs is checked later, by ``to_inputs``: of an unknown
+    model that is said first.
+
+    Raises:
+        InvalidRequest: It is not a JSON object, or its signature name no text.
+    """
+    document = json_body.parse(body)
+    if not isinstance(document, dict):
+        raise InvalidRequest(f"JSON Value: {shown(document)} Is not object")
+    name = document.get("signature_name", DEFAULT_SIGNATURE)
+    if not isinstance(name, str):
+        raise InvalidRequest(
+            f"JSON Value: {shown(document)} not formatted correctly. "
+            "'signature_name' key must be a string value."
+        )
+    return PredictRequest(name or DEFAULT_SIGNATURE, document)
+
+
+def to_inputs(
+    request: PredictRequest, signature: Signature, feature_names: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """Turn a request into the arrays that a signature takes.
+
+    Args:
+        request: The request.
+        signature: The signature that it names.
+        feature_names: The contract's features, in the order of the batch's columns;
+            instances may then be objects of these names.
+
+    Returns:
+        An array for every input of the signature.
+
+    Raises:
+        InvalidRequest: Something in it does not fit the signature; the message says where.
+    """
+    document = request.document
+    if "inputs" in document and "instances" in document:
+        raise InvalidRequest(
+            f"JSON Value: {shown(document)} Not formatted correctly expecting only one of "
+            "'inputs' or 'instances' keys to exist "
+        )
+    if "instances" in document:
+        return _from_rows(document["instances"], signature, feature_names)
+    if "inputs" in document:
+        return _from_columns(document["inputs"], signature)
+    raise InvalidRequest("Missing 'inputs' or 'instances' key")
+
+
+def encode_predict(outputs: Tensors, *, by_row: bool) -> bytes:
+    """Write a predict answer.
+
+    Args:
+        outputs: An array for every output.
+        by_row: One entry an instance; else one entry an output.
+
+    Raises:
+        InvalidRequest: The outputs cannot be cut into rows.
+    """
+    strict = all(is_strict(array) for array in outputs.values())
+    write = json_body.encode if strict else json_body.encode_leniently
+    plain = outputs if strict else {name: to_plain(name, it) for name, it in outputs.items()}
+    if by_row:
+        _check_rows(outputs)
+        return write({"predictions": _to_rows(plain)})
+    return write({"outputs": _only(plain)})
+
+
+def encode_status(statuses: Iterable[VersionStatus]) -> bytes:
+    """Write the answer to a status request, versions in the order given."""
+    return json_body.encode(
+        {
+            "model_version_status": [
+                {
+                    "version": str(status.version),
+                    "state": str(status.state),
+                    "status": {
+                        "error_code": "UNKNOWN" if status.error else "OK",
+                        "error_message": status.error,
+                    },
+                }
+                for status in statuses
+            ]
+        }
+    )
+
+
+def encode_metadata(model: str, version: int, signatures: Mapping[str, Signature]) -> bytes:
+    """Write the answer to a metadata request, as protobuf's own JSON has it."""
+    definitions = {
+        name: {
+            "inputs": {alias: _tensor_info(it) for alias, it in signature.inputs.items()},
+            "outputs": {alias: _tensor_info(it) for alias, it in signature.outputs.items()},
+            "method_name": signature.method_name,
+            "defaults": {},
+        }
+        for name, signature in signatures.items()
+    }
+    return json_body.encode(
+        {
+            "model_spec": {"name": model, "signature_name": "", "version": str(version)},
+            "metadata": {"signature_def": {"signature_def": definitions}},
+        }
+    )
+
+
+def encode_error(error: errors.HearthError) -> tuple[int, bytes]:
+    """The HTTP status and the body of an error."""
+    status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+    # A caller's broken surrogates may stand in the message; they are not UTF-8.
+    message = error.message.encode(errors="replace").decode()
+    return status, json_body.encode({"error": message})
+
+
+def _from_rows(
+    rows: Any, signature: Signature, feature_names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    if not isinstance(rows, list):
+        raise InvalidRequest(f"JSON Value: {shown(rows)} Expecting 'instances' to be an list/array")
+    if not rows:
+        raise InvalidRequest("JSON Value: [] No values in 'instances' array")
+    if not _are_objects(rows, signature):
+        return _from_plain_rows(rows, signature)
+    if feature_names and len(signature.inputs) == 1 and not set(rows[0]) & set(signature.inputs):
+        return _from_feature_rows(rows, signature, feature_names)
+    return _from_object_rows(rows, signature)
+
+
+def _are_objects(rows: Sequence[Any], signature: Signature) -> bool:
+    """Whether each row is an object of inputs; rows of both kinds are refused."""
+    # For a lone input of strings, {"b64": ...} is a value and no row object.
+    text = (
+        len(signature.inputs) == 1 and dtype_of(next(iter(signature.inputs.values()))).kind == "O"
+    )
+    flags = [isinstance(row, dict) and not (text and is_b64(row)) for row in rows]
+    if not all(flags) and any(flags):
+        wrong = flags.index(not flags[0])
+        expected = "object but got list" if flags[0] else "value/list but got object"
+        raise InvalidRequest(f"Expecting {expected} at item {wrong} of input list")
+    return flags[0]
+
+
+def _from_plain_rows(rows: Sequence[Any], signature: Signature) -> dict[str, NDArray[Any]]:
+    if len(signature.inputs) > 1:
+        raise InvalidRequest(
+            "instances is a plain list, but expecting list of objects as multiple input "
+            "tensors required as per tensorinfo_map"
+        )
+    name, spec = next(iter(signature.inputs.items()))
+    return {
+        name: to_array(
+            rows,
+            spec,
+            lambda row: (
+                f"Failed to process element: {row} of 'instances' list. Error: INVALID_ARGUMENT: "
+            ),
+        )
+    }
+
+
+def _from_object_rows(
+    rows: Sequence[Mapping[str, Any]], signature: Signature
+) -> dict[str, NDArray[Any]]:
+    names = signature.inputs.keys()
+    for index, row in enumerate(rows):
+        if row.keys() != names:
+            _refuse_keys(index, row, signature)
+    return {
+        name: to_array(
+            [row[name] for row in rows],
+            spec,
+            lambda row, name=name: (
+                f"Failed to process element: {row} key: {name} of 'instances' "  # type: ignore[misc]
+                "list. Error: INVALID_ARGUMENT: "
+            ),
+        )
+        for name, spec in signature.inputs.items()
+    }
+
+
+def _refuse_keys(index: int, row: Mapping[str, Any], signature: Signature) -> None:
+    start = f"Failed to process element: {index} of 'instances' list. JSON object: "
+    for name in row:
+        if name not in signature.inputs:
+            raise InvalidRequest(f"{start}does not have named input: {name}")
+    raise InvalidRequest(f"{start}{shown(row)} keys must be equal to: {','.join(signature.inputs)}")
+
+
+def _from_feature_rows(
+    rows: Sequence[Mapping[str, Any]], signature: Signature, feature_names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    name, spec = next(iter(signature.inputs.items()))
+    known = set(feature_names)
+    for index, row in enumerate(rows):
+        if row.keys() != known:
+            _refuse_features(index, row, feature_names)
+    batch = [[row[feature] for feature in feature_names] for row in rows]
+    for index, values in enumerate(batch):
+        if not {float, int}.issuperset(map(type, values)):
+            _refuse_non_number(index, values, feature_names)
+    return {name: convert(batch, spec)}
+
+
+def _refuse_features(index: int, row: Mapping[str, Any], feature_names: Sequence[str]) -> None:
+    place = f"instances[{index}]"
+    names = ", ".join(feature_names)
+    unknown = [name for name in row if name not in feature_names]
+    if unknown:
+        raise InvalidRequest(f"{place} has the unknown feature {unknown[0][:64]}; known: {names}")
+    missing = [name for name in feature_names if name not in row]
+    raise InvalidRequest(f"{place} lacks the feature {missing[0]}; needed: {names}")
+
+
+def _refuse_non_number(index: int, values: Sequence[Any], feature_names: Sequence[str]) -> None:
+    for feature, value in zip(feature_names, values, strict=True):
+        if type(value) not in {float, int}:
+            raise InvalidRequest(f"instances[{index}].{feature} is {shown(value)}, not a number")
+
+
+def _from_columns(columns: Any, signature: Signature) -> dict[str, NDArray[Any]]:
+    specs = signature.inputs
+    if len(specs) == 1:
+        name, spec = next(iter(specs.items()))
+        bare = not isinstance(columns, dict) or (dtype_of(spec).kind == "O" and is_b64(columns))
+        if bare:
+            return {name: to_array(columns, spec, lambda _: "")}
+    if not isinstance(columns, dict):
+        raise InvalidRequest(
+            "inputs is a plain value/list, but expecting an object as multiple input tensors "
+            "required as per tensorinfo_map"
+        )
+    for name in specs:
+        if name not in columns:
+            raise InvalidRequest(f"Missing named input: {name} in 'inputs' object.")
+    return {name: to_array(columns[name], spec, lambda _: "") for name, spec in specs.items()}
+
+
+def _check_rows(outputs: Tensors) -> None:
+    length = None
+    for name, array in outputs.items():
+        if array.ndim == 0:
+            raise InvalidRequest(f"Tensor name: {name} has no shape information ")
+        if length is not None and len(array) != length:
+            raise InvalidRequest(
+                f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {length}"
+            )
+        length = len(array)
+
+
+def _to_rows(outputs: Mapping[str, Any]) -> Any:
+    if len(outputs) == 1:
+        return _only(outputs)
+    names = list(outputs)
+    return [dict(zip(names, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
+
+
+def _only(outputs: Mapping[str, Any]) -> Any:
+    """A lone output goes without its name."""
+    return next(iter(outputs.values())) if len(outputs) == 1 else dict(outputs)
+
+
+def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
+    dims = [{"size": str(size), "name": ""} for size in spec.shape or ()]
+    return {
+        "dtype": types_pb2.DataType.Name(spec.dtype),
+        "tensor_shape": {"dim": dims, "unknown_rank": spec.shape is None},
+        "name": spec.name,
+    }

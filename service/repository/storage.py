@@ -1,0 +1,50 @@
+"""What lies in a model's folder: its versions, and whether their files are changing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Fingerprint: TypeAlias = tuple[tuple[str, int, int], ...]
+
+_MAX_VERSION = 2**63 - 1
+
+
+def find_versions(base_path: Path) -> dict[int, Path]:
+    """Find the version folders below a model's base path.
+
+    As in TensorFlow Serving, a version is a folder whose name is a number; leading
+    zeros count for nothing. Any other name is passed over.
+
+    Args:
+        base_path: The model's folder.
+
+    Returns:
+        Folders by version number.
+
+    Raises:
+        OSError: The base path cannot be listed.
+    """
+    return {
+        int(path.name): path
+        for path in sorted(base_path.iterdir())
+        if path.name.isascii()
+        and path.name.isdigit()
+        and int(path.name) <= _MAX_VERSION
+        and path.is_dir()
+    }
+
+
+def fingerprint(version: Path) -> Fingerprint:
+    """Names, sizes in bytes and times in ns of a version's files: equal while nothing changes.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    entries = []
+    for path in sorted(version.rglob("*")):
+        stat = path.stat()
+        entries.append((path.relative_to(version).as_posix(), stat.st_size, stat.st_mtime_ns))
+    return tuple(entries)

@@ -1,0 +1,161 @@
+"""A model version that is served, and the states that one goes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from service.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from service.contract import Contract
+    from service.inference.executor import Executor, Tensors
+    from service.inference.signature import Signature
+    from service.repository.storage import Fingerprint
+
+
+class State(StrEnum):
+    """The states of ``tensorflow.serving.ModelVersionStatus.State``."""
+
+    START = "START"
+    LOADING = "LOADING"
+    AVAILABLE = "AVAILABLE"
+    UNLOADING = "UNLOADING"
+    END = "END"
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """Where a version stands.
+
+    Attributes:
+        version: Its number.
+        state: Where it stands.
+        error: Why it could not be loaded; empty where nothing is wrong.
+    """
+
+    version: int
+    state: State
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A loaded version: its description and what runs it.
+
+    Attributes:
+        model: The model's name.
+        number: The version's number.
+        path: Its folder.
+        signatures: All that its SavedModel lists, as metadata shows them.
+        executor: What runs it.
+        contract: Its own description, where it carries one.
+        fingerprint: Its files as they were when it was loaded.
+        loaded_at: When, in seconds since 1970.
+    """
+
+    model: str
+    number: int
+    path: Path
+    signatures: Mapping[str, Signature]
+    executor: Executor
+    contract: Contract | None
+    fingerprint: Fingerprint
+    loaded_at: float
+    _bounds: _Bounds | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        bounds = None if self.contract is None else _Bounds(self.contract)
+        object.__setattr__(self, "_bounds", bounds)
+
+    def signature(self, name: str) -> Signature:
+        """The signature of this name.
+
+        Raises:
+            InvalidRequest: The version has none that can be run.
+        """
+        found = self.executor.signatures.get(name)
+        if found is None:
+            raise InvalidRequest(f'Serving signature name: "{name}" not found in signature def')
+        return found
+
+    def predict(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """Check inputs against the contract, if there is one, and run the network.
+
+        Args:
+            signature: Name of the signature.
+            inputs: An array for every input of the signature.
+
+        Returns:
+            An array for every output.
+
+        Raises:
+            InvalidRequest: A value does not make sense, or the network cannot take the shapes.
+        """
+        if self._bounds is not None:
+            self._bounds.check(inputs)
+        return self.executor.run(signature, inputs)
+
+
+class _Bounds:
+    """The contract's limits as arrays, so that a batch is checked in one comparison."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.minimum = np.array([it.minimum for it in contract.features], np.float32)
+        self.maximum = np.array([it.maximum for it in contract.features], np.float32)
+
+    def check(self, inputs: Tensors) -> None:
+        """Refuse a batch, or a set of named columns, with a value outside its limits."""
+        if self.contract.input in inputs:
+            self._check_batch(inputs[self.contract.input])
+            return
+        for index, feature in enumerate(self.contract.features):
+            if feature.name in inputs:
+                self._check_column(inputs[feature.name], index)
+        self._check_lengths(inputs)
+
+    def _check_batch(self, batch: NDArray[Any]) -> None:
+        names = self.contract.feature_names
+        if batch.ndim != 2 or batch.shape[1] != len(names):
+            raise InvalidRequest(
+                f"{self.contract.input} has shape {list(batch.shape)}, "
+                f"expected [n, {len(names)}] ({', '.join(names)})"
+            )
+        # NaN fails every comparison, so it is caught here too.
+        inside = (batch >= self.minimum) & (batch <= self.maximum)
+        if not inside.all():
+            row, column = np.argwhere(~inside)[0]
+            raise self._outside(int(row), int(column), batch[row, column])
+
+    def _check_column(self, values: NDArray[Any], index: int) -> None:
+        if values.ndim != 1:
+            name = self.contract.features[index].name
+            raise InvalidRequest(f"{name} has shape {list(values.shape)}, expected [n]")
+        inside = (values >= self.minimum[index]) & (values <= self.maximum[index])
+        if not inside.all():
+            row = int(np.argmin(inside))
+            raise self._outside(row, index, values[row])
+
+    def _check_lengths(self, inputs: Tensors) -> None:
+        lengths = {name: len(values) for name, values in inputs.items()}
+        if len(set(lengths.values())) > 1:
+            raise InvalidRequest(f"the inputs differ in number of rows: {lengths}")
+
+    def _outside(self, row: int, index: int, value: float) -> InvalidRequest:
+        feature = self.contract.features[index]
+        place = f"instances[{row}].{feature.name}"
+        if not np.isfinite(value):
+            return InvalidRequest(f"{place} is not a finite number ({value:g})")
+        unit = "" if feature.unit in {"", "1"} else f" {feature.unit}"
+        return InvalidRequest(
+            f"{place} is {value:g}{unit}, outside [{feature.minimum:g}, {feature.maximum:g}]"
+        )

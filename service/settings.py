@@ -1,0 +1,205 @@
+"""Every knob of the service: its default, unit and meaning.
+
+Flags have TensorFlow Serving's names where it has the knob, and its forms:
+``--name=value``, ``--name value``, and for switches ``--name`` alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from service.inference.executor import AUTO, EXECUTORS
+from service.monitoring.access_log import parse_access_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_TRUE: Final = frozenset({"true", "t", "yes", "y", "1"})
+_FALSE: Final = frozenset({"false", "f", "no", "n", "0"})
+
+
+class SettingsError(ValueError):
+    """A flag or variable has a value that makes no sense."""
+
+
+def _knob(default: Any, meaning: str, read: Callable[[str], Any]) -> Any:
+    return field(default=default, metadata={"meaning": meaning, "read": read})
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise SettingsError(f"is {text!r}, not a whole number") from None
+        if not low <= value <= high:
+            raise SettingsError(f"is {value}, outside [{low}, {high}]")
+        return value
+
+    return read
+
+
+def _real(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise SettingsError(f"is {text!r}, not a number") from None
+        if not low <= value <= high:
+            raise SettingsError(f"is {value:g}, outside [{low:g}, {high:g}]")
+        return value
+
+    return read
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise SettingsError(f"is {text!r}, not one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise SettingsError(f"is {text!r}, not true or false")
+
+
+def _name(text: str) -> str:
+    if not text or set(text) & set("/:"):
+        raise SettingsError(f"is {text!r}; it must not be empty nor hold '/' or ':'")
+    return text
+
+
+def _access_log(text: str) -> str:
+    try:
+        parse_access_log(text)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    return text
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The knobs of one service."""
+
+    rest_api_port: int = _knob(8501, "Port of REST.", _whole(1, 65535))
+    host: str = _knob("0.0.0.0", "Address to listen on; all by default.", str)  # noqa: S104 - as TensorFlow Serving
+    workers: int = _knob(1, "Worker processes, each with its own models.", _whole(1, 256))
+    model_name: str = _knob("default", "Name of the model.", _name)
+    model_base_path: Path = _knob(Path("models/default"), "Folder of the model's versions.", Path)
+    executor: str = _knob(
+        AUTO, f"What runs the model: {', '.join(EXECUTORS)}.", _one_of(*EXECUTORS)
+    )
+    file_system_poll_wait_seconds: float = _knob(
+        1.0, "Seconds between looks at the model's folder; 0 looks once.", _real(0, 86400)
+    )
+    max_num_load_retries: int = _knob(
+        5, "Times that a refused version is tried again unchanged.", _whole(0, 1_000_000)
+    )
+    load_retry_interval_micros: int = _knob(
+        60_000_000, "Microseconds between such tries.", _whole(0, 10**12)
+    )
+    threads: int = _knob(
+        8,
+        "Threads of a worker for requests that take longer than the event loop may.",
+        _whole(1, 256),
+    )
+    max_body_bytes: int = _knob(
+        64 * 2**20, "Bytes of a request's body; more is refused.", _whole(1, 2**31 - 1)
+    )
+    header_timeout_s: float = _knob(
+        10.0, "Seconds that a client may take to send a request's head.", _real(0.1, 3600)
+    )
+    body_timeout_s: float = _knob(
+        30.0, "Seconds that a client may take to send a request's body.", _real(0.1, 3600)
+    )
+    keepalive_s: int = _knob(75, "Seconds that an idle connection is kept open.", _whole(0, 86400))
+    shutdown_delay_s: float = _knob(
+        0.0,
+        "Seconds on SIGTERM in which readiness is already 503 but requests are still taken.",
+        _real(0, 3600),
+    )
+    graceful_timeout_s: int = _knob(
+        30, "Seconds that accepted requests have to end on SIGTERM.", _whole(1, 3600)
+    )
+    access_log: str = _knob(
+        "errors", "Requests to log: off, errors (and slow ones), sampled:RATE, all.", _access_log
+    )
+    slow_request_ms: float = _knob(
+        1000.0, "Milliseconds from which a request counts as slow.", _real(0, 10**9)
+    )
+    quiet: bool = _knob(False, "Do not print where everything is at the start.", _switch)  # noqa: FBT003 - a knob's default
+
+
+# Variables of TensorFlow Serving's image, and the folder that its models lie in there.
+_ENVIRONMENT: Final = ("MODEL_NAME", "MODEL_BASE_PATH")
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Read the flags and, as TensorFlow Serving's image does, two variables.
+
+    ``MODEL_NAME`` gives the model's name and ``MODEL_BASE_PATH`` the folder in which a
+    folder of that name lies; flags win.
+
+    Args:
+        arguments: The command line behind the program's name.
+        environment: The process's environment.
+
+    Raises:
+        SettingsError: A flag is not known, or its value makes no sense.
+        SystemExit: Help was asked for, and printed.
+    """
+    given = vars(_parser().parse_args(arguments))
+    values = _from_environment(environment)
+    for knob in fields(Settings):
+        text = given[knob.name]
+        if text is not None:
+            values[knob.name] = _read(f"--{knob.name}", knob.metadata["read"], text)
+    return Settings(**values)
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    name = environment.get("MODEL_NAME")
+    if name:
+        values["model_name"] = _read("MODEL_NAME", _name, name)
+    base_path = environment.get("MODEL_BASE_PATH")
+    if base_path:
+        values["model_base_path"] = Path(base_path) / (name or Settings.model_name)
+    return values
+
+
+def _read(place: str, read: Callable[[str], Any], text: str) -> Any:
+    try:
+        return read(text)
+    except SettingsError as error:
+        raise SettingsError(f"{place} {error}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m service",
+        description="Serves the newest version of a model over TensorFlow Serving's REST.",
+        allow_abbrev=False,
+    )
+    for knob in fields(Settings):
+        switch = knob.metadata["read"] is _switch
+        parser.add_argument(
+            f"--{knob.name}",
+            metavar="BOOL" if switch else "VALUE",
+            nargs="?" if switch else None,
+            const="true" if switch else None,
+            help=f"{knob.metadata['meaning']} Default: {knob.default}".replace("%", "%%"),
+        )
+    return parser
