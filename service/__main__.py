@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from service.monitoring.shared import share_between_workers
+from service.monitoring.shared import shared_between_workers
 from service.settings import Settings, SettingsError, parse
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
         stream=sys.stderr,
     )
-    with share_between_workers():
+    with shared_between_workers():
         return _run(settings)
 
 
@@ -44,12 +44,19 @@ def _run(settings: Settings) -> int:
     from service.welcome import welcome  # noqa: PLC0415
 
     try:
-        check_port(settings.host, settings.rest_api_port)
+        check_port("--rest_api_port", settings.host, settings.rest_api_port)
+        if settings.port:
+            check_port("--port", settings.host, settings.port)
     except PortError as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return _FAILED
+
+    def announce() -> None:
+        if not settings.quiet:
+            print(welcome(settings), flush=True)
+
     try:
-        Server(settings, lambda: print(welcome(settings), flush=True)).run()
+        Server(settings, announce).run()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else _FAILED
     return 0

@@ -146,6 +146,10 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(feature.name for feature in self.features)
 
 
+class _Format(msgspec.Struct, frozen=True):
+    format: int = FORMAT
+
+
 class Golden(msgspec.Struct, frozen=True):
     """Rows whose outputs are known: replayed when a version is loaded.
 
@@ -189,17 +193,18 @@ def read(version: Path) -> Contract | None:
     path = version / CONTRACT
     if not path.exists():
         return None
-    contract = _decode(path, Contract)
-    if contract.format > FORMAT:
-        raise ContractError(f"{CONTRACT} has format {contract.format}, known up to {FORMAT}")
-    return contract
+    # The format first: a later one need not have this one's fields.
+    written = _decode(path, _Format).format
+    if written > FORMAT:
+        raise ContractError(f"{CONTRACT} has format {written}, known up to {FORMAT}")
+    return _decode(path, Contract)
 
 
 def read_golden(version: Path) -> Golden:
     """Read a version's golden rows.
 
     Raises:
-        ContractError: They are missing, malformed, or rows and outputs differ in number.
+        ContractError: They are missing, none, malformed, or rows and outputs differ in number.
     """
     path = version / GOLDEN
     if not path.exists():
@@ -210,6 +215,9 @@ def read_golden(version: Path) -> Golden:
             f"{GOLDEN} has {len(golden.instances)} instances but "
             f"{len(golden.predictions)} predictions"
         )
+    widths = {len(row) for row in golden.instances}
+    if len(widths) != 1:
+        raise ContractError(f"{GOLDEN} has rows of the widths {sorted(widths)}, expected one width")
     return golden
 
 

@@ -4,6 +4,9 @@
       InvalidRequest          the caller mends the request
         PayloadTooLarge         it is larger than the limit
         RequestTimeout          it did not arrive in time
+        SignatureNotFound       the model has no signature of this name
+        NotSupported            nothing here can do this
+        NotPossibleNow          it makes sense, but not as things stand
       NotFound                what was asked for is not there
         RouteNotFound           no such path, or not with this method
         ModelNotFound           no such model or version
@@ -18,6 +21,12 @@ Each protocol has one table from these classes to its own numbers and bodies.
 
 from __future__ import annotations
 
+from typing import Final
+
+# As TensorFlow Serving cuts its own: a caller's long name need not come back whole.
+_MAX_MESSAGE: Final = 1024
+_CUT: Final = "...TRUNCATED"
+
 
 class HearthError(Exception):
     """Anything that the service says no to.
@@ -27,8 +36,10 @@ class HearthError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        # What a caller sent may hold broken surrogates, which no wire and no log can carry.
+        text = message[: _MAX_MESSAGE + 1].encode(errors="replace").decode()
+        self.message = text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + _CUT
+        super().__init__(self.message)
 
 
 class InvalidRequest(HearthError):
@@ -41,6 +52,26 @@ class PayloadTooLarge(InvalidRequest):
 
 class RequestTimeout(InvalidRequest):
     """The request's body did not arrive in time."""
+
+
+class SignatureNotFound(InvalidRequest):
+    """The model has no signature of this name.
+
+    Attributes:
+        name: The name asked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'Serving signature name: "{name}" not found in signature def')
+        self.name = name
+
+
+class NotSupported(InvalidRequest):
+    """Nothing here can do what is asked, with any model."""
+
+
+class NotPossibleNow(InvalidRequest):
+    """The request makes sense, but not in the state that things are in."""
 
 
 class NotFound(HearthError):

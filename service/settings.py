@@ -89,6 +89,13 @@ class Settings:
     """The knobs of one service."""
 
     rest_api_port: int = _knob(8501, "Port of REST.", _whole(1, 65535))
+    port: int = _knob(8500, "Port of gRPC; 0 for none.", _whole(0, 65535))
+    grpc_socket_path: str = _knob("", "Unix socket for gRPC too; empty for none.", str)
+    enable_serialization_as_tensor_content: bool = _knob(
+        default=False,
+        meaning="gRPC answers carry numbers as tensor_content instead of typed fields.",
+        read=_switch,
+    )
     host: str = _knob("0.0.0.0", "Address to listen on; all by default.", str)  # noqa: S104 - as TensorFlow Serving
     workers: int = _knob(1, "Worker processes, each with its own models.", _whole(1, 256))
     model_name: str = _knob("default", "Name of the model.", _name)

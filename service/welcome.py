@@ -21,8 +21,6 @@ def welcome(settings: Settings) -> str:
     Args:
         settings: The knobs of the service that is up.
     """
-    if settings.quiet:
-        return ""
     host = "localhost" if settings.host in _EVERYWHERE else settings.host
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.rest_api_port}"
     model = settings.model_name
@@ -31,9 +29,14 @@ def welcome(settings: Settings) -> str:
         f"  page     {url}/\n"
         f"  API      {url}/v1/models/{model}\n"
         f"  metrics  {url}/metrics\n"
+        f"{_grpc(host, settings.port)}"
         f"Ask it:\n"
         f"  curl -d '{_example(_newest_contract(settings))}' {url}/v1/models/{model}:predict"
     )
+
+
+def _grpc(host: str, port: int) -> str:
+    return f"  gRPC     {host}:{port}\n" if port else ""
 
 
 def _newest_contract(settings: Settings) -> Contract | None:

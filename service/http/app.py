@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import flask
 from werkzeug.exceptions import HTTPException
 
-from service.http.exchange import REQUEST_ID_HEADER, Exchange, Response
+from service.errors import NotReady
+from service.http.response import REQUEST_ID_HEADER, Response
 from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
@@ -18,8 +19,8 @@ from service.web import page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from service.http.exchange import Exchanges
-    from service.http.health import Health
+    from service.exchange import Exchange, Exchanges
+    from service.health import Health
     from service.http.rest import Rest
     from service.repository.repository import Repository
 
@@ -102,13 +103,19 @@ def _add_pages(app: flask.Flask, parts: Parts) -> None:
 def _add_operations(app: flask.Flask, parts: Parts) -> None:
     @app.get("/livez")
     def livez() -> flask.Response:
+        # The process answers: that is all that liveness says.
         _exchange().route = "livez"
-        return _flask(parts.health.live())
+        return _flask(Response(200, json_body.encode({"live": True})))
 
     @app.get("/readyz")
     def readyz() -> flask.Response:
         _exchange().route = "readyz"
-        return _flask(parts.health.ready())
+        problem = parts.health.problem()
+        if not problem:
+            return _flask(Response(200, json_body.encode({"ready": True})))
+        _exchange().outcome = NotReady.__name__
+        _exchange().error = problem
+        return _flask(Response(503, json_body.encode({"ready": False, "reason": problem})))
 
     @app.get("/metrics")
     def metrics() -> flask.Response:

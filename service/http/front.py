@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from a2wsgi import WSGIMiddleware
 
 from service.errors import HearthError, PayloadTooLarge, RequestTimeout
-from service.http.exchange import REQUEST_ID_HEADER, Response
+from service.http.response import REQUEST_ID_HEADER, Response
 from service.protocols.tensorflow_serving import encode_error
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from service.exchange import Exchange
     from service.http.app import Parts
-    from service.http.exchange import Exchange
     from service.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -75,7 +75,7 @@ class Front:
         if self._is_quick(scope, body):
             await self._answer(scope, send, body)
         else:
-            await self._flask(scope, _replay(body), send)
+            await self._flask(_with_length(scope, body), _replay(body), send)
 
     def _is_quick(self, scope: Scope, body: bytes) -> bool:
         return (
@@ -155,6 +155,14 @@ def _header(scope: Scope, wanted: bytes) -> bytes | None:
 def _raw_path(scope: Scope) -> str:
     raw = scope.get("raw_path") or scope["path"].encode()
     return str(raw.decode("latin-1"))
+
+
+def _with_length(scope: Scope, body: bytes) -> Scope:
+    """The scope of a request that has been read: WSGI takes no body without its length."""
+    if _header(scope, b"content-length") is not None:
+        return scope
+    headers = [it for it in scope["headers"] if it[0] != b"transfer-encoding"]
+    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
 
 
 def _replay(body: bytes) -> Receive:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from service.errors import ModelNotFound
-from service.http.exchange import VERSION_HEADER, Response
+from service.errors import InvalidRequest, ModelNotFound, SignatureNotFound
+from service.http.response import VERSION_HEADER, Response
 from service.protocols import json_body, tensorflow_serving
+from service.protocols.examples import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from service.http.exchange import Exchange
+    from service.exchange import Exchange
+    from service.inference.executor import Tensors
     from service.protocols.tensorflow_serving import Route
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
@@ -34,7 +36,10 @@ class Rest:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._answers: Mapping[str, Callable[[Exchange, Route], Response]] = {
+        self._answers: Mapping[str, Callable[[Exchange, Route, bytes], Response]] = {
+            "predict": self._predict,
+            "classify": self._classify,
+            "regress": self._regress,
             "models": self._models,
             "status": self._status,
             "metadata": self._metadata,
@@ -53,9 +58,7 @@ class Rest:
         try:
             route = tensorflow_serving.parse_route(exchange.method, exchange.path, query)
             exchange.route = route.verb
-            if route.verb == "predict":
-                return self._predict(exchange, route, body)
-            return self._answers[route.verb](exchange, route)
+            return self._answers[route.verb](exchange, route, body)
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             status, text = tensorflow_serving.encode_error(exchange.failed(error))
             return Response(status, text)
@@ -69,27 +72,48 @@ class Rest:
             return False
 
     def _predict(self, exchange: Exchange, route: Route, body: bytes) -> Response:
-        request = tensorflow_serving.parse_predict(body)
+        request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
         exchange.answers(version)
         signature = version.signature(request.signature_name)
-        names = version.contract.feature_names if version.contract is not None else ()
-        inputs = tensorflow_serving.to_inputs(request, signature, names)
+        inputs = tensorflow_serving.to_inputs(request, signature, version.feature_names(signature))
         outputs = version.predict(request.signature_name, inputs)
         exchange.rows = _rows(outputs)
         answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
         return _of(version, answer)
 
-    def _models(self, _exchange: Exchange, _route: Route) -> Response:
+    def _classify(self, exchange: Exchange, route: Route, body: bytes) -> Response:
+        version, outputs = self._run_examples(exchange, route, body)
+        return _of(version, tensorflow_serving.encode_classify(outputs, exchange.rows))
+
+    def _regress(self, exchange: Exchange, route: Route, body: bytes) -> Response:
+        version, outputs = self._run_examples(exchange, route, body)
+        return _of(version, tensorflow_serving.encode_regress(outputs, exchange.rows))
+
+    def _run_examples(
+        self, exchange: Exchange, route: Route, body: bytes
+    ) -> tuple[ModelVersion, Tensors]:
+        request = tensorflow_serving.parse_inference(body)
+        version = self._find(route)
+        exchange.answers(version)
+        try:
+            name = version.example_signature(request.signature_name, route.verb)
+        except SignatureNotFound as error:
+            raise InvalidRequest(f"No signature was found with the name: {error.name}") from error
+        examples = from_json(request.document, route.verb)
+        exchange.rows = len(examples)
+        return version, version.run_examples(name, examples)
+
+    def _models(self, _exchange: Exchange, _route: Route, _body: bytes) -> Response:
         return Response(200, json_body.encode({"models": self._repository.names()}))
 
-    def _status(self, exchange: Exchange, route: Route) -> Response:
+    def _status(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         # TensorFlow Serving pays no heed to a label here.
         statuses = self._repository.statuses(route.model, route.version)
         exchange.model = route.model
         return Response(200, tensorflow_serving.encode_status(statuses))
 
-    def _metadata(self, exchange: Exchange, route: Route) -> Response:
+    def _metadata(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         version = self._find(route)
         exchange.answers(version)
         answer = tensorflow_serving.encode_metadata(
@@ -97,7 +121,7 @@ class Rest:
         )
         return _of(version, answer)
 
-    def _contract(self, exchange: Exchange, route: Route) -> Response:
+    def _contract(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         version = self._find(route)
         exchange.answers(version)
         if version.contract is None:

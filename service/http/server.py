@@ -63,7 +63,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         }
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(flag: str, host: str, port: int) -> None:
     """Make sure that the port can be bound, before gunicorn tries again and again.
 
     Raises:
@@ -77,7 +77,7 @@ def check_port(host: str, port: int) -> None:
         except OSError as error:
             reasons = {errno.EADDRINUSE: "is in use", errno.EACCES: "needs more rights"}
             reason = reasons.get(error.errno or 0, f"cannot be used: {error.strerror}")
-            raise PortError(f"--rest_api_port: {host}:{port} {reason}") from error
+            raise PortError(f"{flag}: {host}:{port} {reason}") from error
 
 
 def _address(host: str, port: int) -> str:

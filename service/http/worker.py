@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
+from service.http.response import JSON
+from service.protocols import json_body
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from service.process import Process
 
 _HEARTBEAT_S: Final = 1.0
@@ -58,6 +65,21 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """End the connection if nothing is under way on it."""
         if self.is_idle and self.transport is not None:
             self.transport.close()
+
+    def _send_error_response(
+        self, status: int, message: str, extra_headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Answer what is no HTTP, or over gunicorn's limits, in the form of all errors."""
+        body = json_body.encode({"error": message})
+        head = {
+            "Content-Type": JSON,
+            "Content-Length": str(len(body)),
+            **dict(extra_headers),
+            "Connection": "close",
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        self._safe_write(f"{start}{lines}\r\n".encode("latin-1") + body)
 
     def _on_headers_complete(self) -> Any:
         self._head_arrived()
@@ -111,13 +133,21 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         self._stopping = asyncio.Event()
         heart = self.loop.create_task(self._beat())
         try:
-            await self.loop.run_in_executor(None, self.process.start)
-            await self._listen()
+            await self._begin()
             await self._stopping.wait()
             await self._drain()
         finally:
             heart.cancel()
             self.process.stop()
+
+    async def _begin(self) -> None:
+        try:
+            await self.loop.run_in_executor(None, self.process.start)
+            await self._listen()
+        except Exception as error:
+            # Another worker would fail alike: the master is told to give up.
+            self.log.exception("the worker cannot start")
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
 
     async def _beat(self) -> None:
         """Tell the master that this worker lives; end when the master has gone."""
@@ -137,7 +167,12 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     async def _drain(self) -> None:
         for server in self.servers:
             server.close()
-        deadline_s = self.loop.time() + self.cfg.graceful_timeout
+        grace_s = 0.0 if self._quick_shutdown else self.process.settings.graceful_timeout_s
+        rpc = self.loop.run_in_executor(None, self.process.drain, grace_s)
+        await self._drain_connections(self.loop.time() + grace_s)
+        await rpc
+
+    async def _drain_connections(self, deadline_s: float) -> None:
         while self.connections and not self._quick_shutdown and self.loop.time() < deadline_s:
             for connection in list(self.connections):
                 connection.close_idle()

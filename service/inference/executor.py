@@ -66,7 +66,7 @@ def open_executor(version: Path, wanted: str = AUTO) -> Executor:
     """
     choice = wanted
     if wanted == AUTO:
-        choice = LITERT if (version / LITERT_MODEL).is_file() else TENSORFLOW
+        choice = _held(version)
     if choice == LITERT:
         _need(version, LITERT_MODEL)
         from service.inference.litert import LiteRT  # noqa: PLC0415 - one executor, one library
@@ -76,6 +76,14 @@ def open_executor(version: Path, wanted: str = AUTO) -> Executor:
     from service.inference.savedmodel import SavedModel  # noqa: PLC0415 - imports TensorFlow
 
     return SavedModel(version)
+
+
+def _held(version: Path) -> str:
+    if (version / LITERT_MODEL).is_file():
+        return LITERT
+    if (version / SAVED_MODEL).is_file():
+        return TENSORFLOW
+    raise VersionRefused(f"there is neither {LITERT_MODEL} nor {SAVED_MODEL}")
 
 
 def _need(version: Path, name: str) -> None:

@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from service.errors import InvalidRequest, VersionRefused
 from service.inference.executor import LITERT
-from service.inference.signature import DEFAULT_SIGNATURE, Signature, spec_of
+from service.inference.signature import DEFAULT_SIGNATURE, Signature, shape_text, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from service.inference.executor import Tensors
+    from service.inference.signature import TensorSpec
 
 # An interpreter keeps the memory of its largest batch: one that ran more rows than
 # this is dropped afterwards instead of being kept ready.
@@ -70,6 +71,8 @@ class LiteRT:
 
     def run(self, signature: str, inputs: Tensors) -> dict[str, np.ndarray[Any, Any]]:
         """Compute a signature's outputs; see ``Executor.run``."""
+        for name, spec in self.signatures[signature].inputs.items():
+            _check_shape(name, inputs[name].shape, spec)
         prepared = self._take()
         try:
             outputs = prepared.run(signature, inputs)
@@ -85,6 +88,16 @@ class LiteRT:
             return self._idle.pop()
         except IndexError:
             return _Prepared(self._content)
+
+
+def _check_shape(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
+    """Refuse a shape that the interpreter would read past, or take for another."""
+    expected = spec.shape or ()
+    fits = len(shape) == len(expected) and all(
+        size in {-1, actual} for size, actual in zip(expected, shape, strict=True)
+    )
+    if not fits:
+        raise InvalidRequest(f"{name} has shape {list(shape)}, expected {shape_text(expected)}")
 
 
 def _rows(array: np.ndarray[Any, Any]) -> int:

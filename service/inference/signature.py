@@ -100,6 +100,11 @@ def spec_of(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> TensorSp
     return TensorSpec(name, _NUMBERS[np.dtype(dtype)], shape)
 
 
+def shape_text(shape: tuple[int, ...]) -> str:
+    """A shape for people: ``[n, 3]`` where any number of rows is taken."""
+    return f"[{', '.join('n' if size == -1 else str(size) for size in shape)}]"
+
+
 def _signature(definition: Any) -> Signature:
     return Signature(
         inputs={name: _tensor(info) for name, info in definition.inputs.items()},

@@ -6,14 +6,12 @@ import random
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
 if TYPE_CHECKING:
-    from service.http.exchange import Exchange
-
-_FIRST_BAD_STATUS: Final = 400
+    from service.exchange import Exchange
 
 
 @dataclass(frozen=True)
@@ -62,20 +60,20 @@ class AccessLog:
         self._slow_s = slow_s
         self._stream = stream if stream is not None else sys.stdout
 
-    def write(self, exchange: Exchange, status: int, seconds: float) -> None:
+    def write(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         """Log one request, if it is one of those to be logged."""
-        if self._wanted(status, seconds):
+        if self._wanted(exchange.outcome, seconds):
             self._stream.write(_line(exchange, status, seconds))
             self._stream.flush()
 
-    def _wanted(self, status: int, seconds: float) -> bool:
-        if self._policy.errors and (status >= _FIRST_BAD_STATUS or seconds >= self._slow_s):
+    def _wanted(self, outcome: str, seconds: float) -> bool:
+        if self._policy.errors and (outcome != "ok" or seconds >= self._slow_s):
             return True
         share = self._policy.share
         return share > 0 and (share >= 1 or random.random() < share)  # noqa: S311 - a sample
 
 
-def _line(exchange: Exchange, status: int, seconds: float) -> str:
+def _line(exchange: Exchange, status: int | str, seconds: float) -> str:
     return (
         orjson.dumps(
             {

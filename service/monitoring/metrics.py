@@ -21,7 +21,7 @@ from prometheus_client import (
 from service.monitoring.shared import FOLDER_VARIABLE
 
 if TYPE_CHECKING:
-    from service.http.exchange import Exchange
+    from service.exchange import Exchange
     from service.repository.version import ModelVersion
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -23,7 +23,7 @@ def parse(body: bytes) -> Any:
     Raises:
         InvalidRequest: It is not JSON; the message says where.
     """
-    if not body.strip():
+    if not body.removeprefix(_BOM).strip():
         raise InvalidRequest("JSON Parse error: The document is empty")
     try:
         return orjson.loads(body)

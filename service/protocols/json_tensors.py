@@ -93,7 +93,10 @@ def _to_strings(values: Any) -> NDArray[Any]:
 
 def _to_bytes(value: str | Mapping[str, Any]) -> bytes:
     if isinstance(value, str):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(f"JSON Value: {shown(value)} is not UTF-8") from error
     if not is_b64(value):
         raise InvalidRequest(
             f"JSON Value: {shown(value)} Type: Object is not of expected type: string"
@@ -175,14 +178,20 @@ def _brackets(shape: Sequence[int]) -> str:
 
 
 def is_strict(array: NDArray[Any]) -> bool:
-    """Whether orjson can write it: numbers, all finite, at least one dimension."""
-    if array.ndim == 0 or array.dtype.kind == "O":
+    """Whether orjson can write it: numbers, all finite, in order, at least one dimension."""
+    if array.ndim == 0 or array.dtype.kind not in "biuf" or not array.flags.c_contiguous:
         return False
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def to_plain(name: str, array: NDArray[Any]) -> Any:
-    """An array as lists that hold what its JSON shows."""
+    """An array as lists that hold what its JSON shows.
+
+    Raises:
+        InvalidRequest: JSON has no such numbers.
+    """
+    if array.dtype.kind not in "biufO":
+        raise InvalidRequest(f"Failed to write JSON value for tensor type: {array.dtype.name}")
     if array.dtype.kind == "O":
         return _plain_strings(array.tolist(), as_b64=name.endswith("_bytes"))
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+import numpy as np
+
 from service import errors
 from service.errors import InvalidRequest
 from service.inference.signature import DEFAULT_SIGNATURE
 from service.messages import types_pb2
 from service.protocols import json_body
+from service.protocols.examples import classification_arrays, regression_values, text_of
 from service.protocols.json_tensors import (
     convert,
     dtype_of,
@@ -43,6 +46,7 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
     errors.InvalidRequest: 400,
     errors.PayloadTooLarge: 413,
     errors.RequestTimeout: 408,
+    errors.NotSupported: 501,
     errors.NotFound: 404,
     errors.NotReady: 503,
     errors.Overloaded: 429,
@@ -52,13 +56,15 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
 }
 
 _POST: Final = re.compile(
-    r"(?i)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?:(predict)"
+    r"(?i)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
+    r"(?-i::(classify|regress|predict))"
 )
 _GET: Final = re.compile(
     r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
     r"(?:/(metadata|contract))?"
 )
 _MAX_VERSION: Final = 2**63 - 1
+_MAX_DIGITS: Final = 100  # leading zeros count for nothing
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ class Route:
     """What a path below ``/v1`` asks for.
 
     Attributes:
-        verb: ``predict``, ``status``, ``metadata``, ``contract`` or ``models``.
+        verb: ``predict``, ``classify``, ``regress``, ``status``, ``metadata``, ``contract``
+            or ``models``.
         model: The model's name; empty for ``models``.
         version: The version's number, where the path gives one.
         label: The version's label, where the path gives one.
@@ -79,8 +86,8 @@ class Route:
 
 
 @dataclass(frozen=True)
-class PredictRequest:
-    """A predict request as far as it is understood without the model's signature.
+class InferenceRequest:
+    """A predict, classify or regress request, understood as far as without the signature.
 
     Attributes:
         signature_name: The signature asked for.
@@ -113,6 +120,8 @@ def parse_route(method: str, path: str, query: str = "") -> Route:
     if match is None:
         raise InvalidRequest(f"Malformed request: {method} {target}")
     model, number, label, verb = match.groups()
+    if number is not None and len(number) > _MAX_DIGITS:
+        raise InvalidRequest(f"version {number} has over {_MAX_DIGITS} digits")
     if number is not None and int(number) > _MAX_VERSION:
         raise InvalidRequest(f"version {number} is over the limit {_MAX_VERSION}")
     if model is None:
@@ -127,8 +136,8 @@ def parse_route(method: str, path: str, query: str = "") -> Route:
     )
 
 
-def parse_predict(body: bytes) -> PredictRequest:
-    """Read a predict request as far as it can be without the model's signature.
+def parse_inference(body: bytes) -> InferenceRequest:
+    """Read a predict, classify or regress request as far as it can be without the signature.
 
     Whether it has instances or inputs is checked later, by ``to_inputs``: of an unknown
     model that is said first.
@@ -145,11 +154,11 @@ def parse_predict(body: bytes) -> PredictRequest:
             f"JSON Value: {shown(document)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
-    return PredictRequest(name or DEFAULT_SIGNATURE, document)
+    return InferenceRequest(name or DEFAULT_SIGNATURE, document)
 
 
 def to_inputs(
-    request: PredictRequest, signature: Signature, feature_names: Sequence[str] = ()
+    request: InferenceRequest, signature: Signature, feature_names: Sequence[str] = ()
 ) -> dict[str, NDArray[Any]]:
     """Turn a request into the arrays that a signature takes.
 
@@ -197,6 +206,33 @@ def encode_predict(outputs: Tensors, *, by_row: bool) -> bytes:
     return write({"outputs": _only(plain)})
 
 
+def encode_classify(outputs: Tensors, count: int) -> bytes:
+    """Write a classify answer: for each example its pairs of label and score.
+
+    Raises:
+        InvalidRequest: The outputs are not those of a classifier.
+    """
+    classes, scores = classification_arrays(outputs, count)
+    shape = classes.shape if classes is not None else scores.shape  # type: ignore[union-attr]
+    labels = np.full(shape, "", object) if classes is None else classes
+    numbers = to_plain("scores", scores if scores is not None else np.zeros(shape, np.float32))
+    results = [
+        [[text_of(label), number] for label, number in zip(*row, strict=True)]
+        for row in zip(labels.tolist(), numbers, strict=True)
+    ]
+    return json_body.encode_leniently({"results": results})
+
+
+def encode_regress(outputs: Tensors, count: int) -> bytes:
+    """Write a regress answer: a number for each example.
+
+    Raises:
+        InvalidRequest: The outputs are not those of a regressor.
+    """
+    values = regression_values(outputs, count)
+    return json_body.encode_leniently({"results": to_plain("outputs", values)})
+
+
 def encode_status(statuses: Iterable[VersionStatus]) -> bytes:
     """Write the answer to a status request, versions in the order given."""
     return json_body.encode(
@@ -238,9 +274,7 @@ def encode_metadata(model: str, version: int, signatures: Mapping[str, Signature
 def encode_error(error: errors.HearthError) -> tuple[int, bytes]:
     """The HTTP status and the body of an error."""
     status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
-    # A caller's broken surrogates may stand in the message; they are not UTF-8.
-    message = error.message.encode(errors="replace").decode()
-    return status, json_body.encode({"error": message})
+    return status, json_body.encode({"error": error.message})
 
 
 def _from_rows(

@@ -193,11 +193,11 @@ class Repository:
             self._report(entry, f"its folder cannot be read ({error.strerror})")
             return
         wanted = self._bring_up(entry, found)
-        for number in [number for number in entry.served if number not in wanted]:
-            self._drop(entry, number)
+        if wanted or not self._undecided(entry, found):
+            for number in [number for number in entry.served if number not in wanted]:
+                self._drop(entry, number)
         self._forget(entry, found)
-        if not entry.served:
-            self._report(entry, self._reason(entry, found))
+        self._report(entry, "" if entry.served else self._reason(entry, found))
 
     def _bring_up(self, entry: _Model, found: dict[int, Path]) -> set[int]:
         """Load the newest versions, past those that are refused, until enough are served."""
@@ -209,6 +209,10 @@ class Repository:
             if number in entry.served:
                 wanted.add(number)
         return wanted
+
+    def _undecided(self, entry: _Model, found: dict[int, Path]) -> bool:
+        """Whether a version may yet take the place of one whose folder is gone."""
+        return any(number not in entry.failures for number in found)
 
     def _try_load(self, entry: _Model, number: int, path: Path) -> None:
         try:
@@ -233,7 +237,7 @@ class Repository:
         settled = not entry.polled or entry.seen.get(number) == files
         entry.seen[number] = files
         served = entry.served.get(number)
-        if not files or not settled or (served is not None and served.fingerprint == files):
+        if not settled or (served is not None and served.fingerprint == files):
             return False
         failure = entry.failures.get(number)
         if failure is None or failure.files != files:
@@ -264,7 +268,10 @@ class Repository:
         state = State.AVAILABLE if number in entry.served else State.END
         self._mark(entry, number, state, reason)
         self._observer.refused(entry.config.name, error)
-        _log.error("%s version %d is refused: %s", entry.config.name, number, reason)
+        unforeseen = None if isinstance(error, HearthError) else error
+        _log.error(
+            "%s version %d is refused: %s", entry.config.name, number, reason, exc_info=unforeseen
+        )
 
     def _drop(self, entry: _Model, number: int) -> None:
         # Requests that hold the version finish with it; it goes with the last of them.
@@ -286,7 +293,7 @@ class Repository:
         entry.states = {**entry.states, number: VersionStatus(number, state, error)}
 
     def _report(self, entry: _Model, problem: str) -> None:
-        if problem != entry.problem:
+        if problem and problem != entry.problem:
             _log.warning("model %s in %s: %s", entry.config.name, entry.config.base_path, problem)
         entry.problem = problem
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
 Fingerprint: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -45,6 +46,13 @@ def fingerprint(version: Path) -> Fingerprint:
     """
     entries = []
     for path in sorted(version.rglob("*")):
-        stat = path.stat()
+        stat = _stat(path)
         entries.append((path.relative_to(version).as_posix(), stat.st_size, stat.st_mtime_ns))
     return tuple(entries)
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return path.lstat()  # a link to nowhere; a file that has just gone raises again

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, SignatureNotFound
+from service.inference.examples import to_batch
+from service.inference.signature import DEFAULT_SIGNATURE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -80,12 +82,18 @@ class ModelVersion:
         """The signature of this name.
 
         Raises:
-            InvalidRequest: The version has none that can be run.
+            SignatureNotFound: The version has none that can be run.
         """
         found = self.executor.signatures.get(name)
         if found is None:
-            raise InvalidRequest(f'Serving signature name: "{name}" not found in signature def')
+            raise SignatureNotFound(name)
         return found
+
+    def feature_names(self, signature: Signature) -> tuple[str, ...]:
+        """The contract's names of the columns of a signature's batch; none if it takes no such."""
+        if self.contract is None or set(signature.inputs) != {self.contract.input}:
+            return ()
+        return self.contract.feature_names
 
     def predict(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Check inputs against the contract, if there is one, and run the network.
@@ -103,6 +111,62 @@ class ModelVersion:
         if self._bounds is not None:
             self._bounds.check(inputs)
         return self.executor.run(signature, inputs)
+
+    def example_signature(self, name: str, method: str) -> str:
+        """The signature that takes ``tf.Example`` messages for a classify or regress request.
+
+        Args:
+            name: The signature asked for.
+            method: ``classify`` or ``regress``. If the default signature is asked for and
+                takes no examples, the one of this name answers.
+
+        Raises:
+            SignatureNotFound: There is none of this name.
+            InvalidRequest: It takes something else.
+        """
+        found = self.signatures.get(name)
+        if found is None:
+            raise SignatureNotFound(name)
+        if _takes_examples(found):
+            return name
+        other = self.signatures.get(method)
+        if name == DEFAULT_SIGNATURE and other is not None and _takes_examples(other):
+            return method
+        raise InvalidRequest(
+            f"signature {name} takes {', '.join(found.inputs)}; {method} needs one that takes "
+            "tf.Example messages as its one input"
+        )
+
+    def run_examples(self, signature: str, examples: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+        """Run a signature that takes ``tf.Example`` messages.
+
+        Where the executor cannot (LiteRT has no such type), the features that the contract
+        names are read from the examples and given to the default signature.
+
+        Args:
+            signature: What ``example_signature`` gave.
+            examples: Serialised messages.
+
+        Returns:
+            An array for every output of the signature.
+
+        Raises:
+            InvalidRequest: An example does not hold what is needed.
+        """
+        if signature in self.executor.signatures:
+            name = next(iter(self.executor.signatures[signature].inputs))
+            return self.executor.run(signature, {name: np.array(examples, object)})
+        if self.contract is None:
+            raise SignatureNotFound(signature)
+        batch = to_batch(examples, self.contract.feature_names)
+        outputs = self.predict(DEFAULT_SIGNATURE, {self.contract.input: batch})
+        name = next(iter(self.signatures[signature].outputs))
+        return {name: outputs[self.contract.output]}
+
+
+def _takes_examples(signature: Signature) -> bool:
+    specs = list(signature.inputs.values())
+    return len(specs) == 1 and specs[0].numpy_dtype == np.dtype(object)
 
 
 class _Bounds:
@@ -146,7 +210,7 @@ class _Bounds:
             raise self._outside(row, index, values[row])
 
     def _check_lengths(self, inputs: Tensors) -> None:
-        lengths = {name: len(values) for name, values in inputs.items()}
+        lengths = {name: len(values) for name, values in inputs.items() if values.ndim}
         if len(set(lengths.values())) > 1:
             raise InvalidRequest(f"the inputs differ in number of rows: {lengths}")
 

@@ -7,22 +7,16 @@ import logging
 import re
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from service.errors import HearthError, InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from service.repository.version import ModelVersion
 
-REQUEST_ID_HEADER: Final = "X-Request-Id"
-VERSION_HEADER: Final = "X-Model-Version"
-JSON: Final = "application/json"
-
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_log: Final = logging.getLogger("hearth.http")
+_log: Final = logging.getLogger("hearth.exchange")
 
 
 @dataclass(slots=True)
@@ -31,8 +25,8 @@ class Exchange:
 
     Attributes:
         request_id: The caller's own id, or a new one.
-        method: The HTTP method.
-        path: The path, still percent-encoded.
+        method: The HTTP method, or ``gRPC``.
+        path: The path, still percent-encoded; of a call, service and method.
         client: The caller's address.
         started_s: When its last byte had come, on the monotonic clock.
         protocol: Whose wire form it speaks, from a closed set.
@@ -82,27 +76,10 @@ class Exchange:
         return error
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer.
-
-    Attributes:
-        status: The HTTP status.
-        body: The body.
-        content_type: The body's type.
-        headers: Further headers.
-    """
-
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 class Sink(Protocol):
     """Who is told of a finished exchange: metrics and the access log."""
 
-    def finished(self, exchange: Exchange, status: int, seconds: float) -> None:
+    def finished(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         """An exchange has its answer."""
 
 
@@ -125,6 +102,6 @@ class Exchanges:
             request_id = f"{self._prefix}-{next(self._numbers):x}"
         return Exchange(request_id, method, path, client, time.perf_counter())
 
-    def end(self, exchange: Exchange, status: int) -> None:
-        """Its answer is made."""
+    def end(self, exchange: Exchange, status: int | str) -> None:
+        """Its answer is made, with this HTTP status or the name of this gRPC code."""
         self._sink.finished(exchange, status, time.perf_counter() - exchange.started_s)

@@ -1,0 +1,30 @@
+"""Whether requests should be sent to this worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.repository.repository import Repository
+
+
+class Health:
+    """Readiness.
+
+    Args:
+        repository: Ready is who serves a version of every model.
+
+    Attributes:
+        draining: Set once the worker goes down: it still answers, but is not ready.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self.draining = False
+
+    def problem(self) -> str:
+        """Why the worker is not ready; empty if it is."""
+        if self.draining:
+            return "shutting down"
+        problems = self._repository.problems()
+        return "; ".join(f"model {name}: {problem}" for name, problem in problems.items())

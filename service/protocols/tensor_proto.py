@@ -1,0 +1,160 @@
+"""TensorFlow's TensorProto to arrays and back.
+
+References:
+    tensorflow/core/framework/tensor.proto; tensorflow/python/framework/tensor_util.py.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from service.errors import InvalidRequest
+from service.inference.signature import DTYPES
+from service.messages import tensor_pb2, types_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+# The repeated field that holds the values of each type, where tensor_content does not.
+_FIELDS: Final[Mapping[int, str]] = {
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_INT16: "int_val",
+    types_pb2.DT_INT8: "int_val",
+    types_pb2.DT_UINT16: "int_val",
+    types_pb2.DT_HALF: "half_val",
+    types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_BOOL: "bool_val",
+    types_pb2.DT_UINT32: "uint32_val",
+    types_pb2.DT_UINT64: "uint64_val",
+}
+_NUMBERS: Final = {dtype: number for number, dtype in DTYPES.items()}
+_MAX_DIMENSIONS: Final = 32  # NumPy's older limit; TensorFlow's is 254
+
+
+def decode(proto: tensor_pb2.TensorProto, name: str, limit_bytes: int) -> NDArray[Any]:
+    """Read a tensor from its typed field or from ``tensor_content``.
+
+    As in TensorFlow, a typed field that holds fewer values than the shape asks for is
+    filled up with its last one.
+
+    Args:
+        proto: The message.
+        name: The input's name, for error messages.
+        limit_bytes: The most that the tensor may take in memory.
+
+    Returns:
+        An array, read-only where it views the message's bytes.
+
+    Raises:
+        InvalidRequest: Type, shape and values do not go together.
+    """
+    dtype = DTYPES.get(proto.dtype)
+    if dtype is None:
+        raise InvalidRequest(f"input {name} has type {type_name(proto.dtype)}, which is not known")
+    shape = _shape(proto, name)
+    count = math.prod(shape)
+    if count * dtype.itemsize > limit_bytes:
+        raise InvalidRequest(
+            f"input {name} has shape {list(shape)}, "
+            f"{count * dtype.itemsize} bytes; the limit is {limit_bytes}"
+        )
+    if proto.tensor_content and dtype.kind != "O":
+        return _from_content(proto.tensor_content, dtype, shape, name)
+    return _from_field(getattr(proto, _FIELDS[proto.dtype]), dtype, shape, name)
+
+
+def encode(array: NDArray[Any], *, as_content: bool) -> tensor_pb2.TensorProto:
+    """Write a tensor.
+
+    Args:
+        array: Numbers, or objects that are bytes.
+        as_content: Numbers go into ``tensor_content`` instead of the typed field.
+    """
+    dtype = array.dtype if array.dtype.kind not in "SU" else np.dtype(object)
+    proto = tensor_pb2.TensorProto(dtype=_NUMBERS[dtype])
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if as_content and dtype.kind != "O":
+        proto.tensor_content = array.tobytes()
+        return proto
+    values = array.view(np.uint16) if dtype == np.float16 else array
+    field = getattr(proto, _FIELDS[proto.dtype])
+    field.extend(_plain(values))
+    return proto
+
+
+def _plain(array: NDArray[Any]) -> list[Any]:
+    flat = array.ravel().tolist()
+    if array.dtype.kind in "OSU":
+        return [it if isinstance(it, bytes) else str(it).encode() for it in flat]
+    return flat
+
+
+def _shape(proto: tensor_pb2.TensorProto, name: str) -> tuple[int, ...]:
+    if proto.tensor_shape.unknown_rank:
+        raise InvalidRequest(f"input {name} has no shape")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if len(shape) > _MAX_DIMENSIONS:
+        raise InvalidRequest(
+            f"input {name} has {len(shape)} dimensions, the limit is {_MAX_DIMENSIONS}"
+        )
+    if any(size < 0 for size in shape):
+        raise InvalidRequest(f"input {name} has shape {list(shape)}; sizes must not be negative")
+    return shape
+
+
+def _from_content(
+    content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], name: str
+) -> NDArray[Any]:
+    needed = math.prod(shape) * dtype.itemsize
+    if len(content) != needed:
+        raise InvalidRequest(
+            f"input {name} has shape {list(shape)}, {needed} bytes, "
+            f"but tensor_content has {len(content)}"
+        )
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+def _from_field(
+    values: Any, dtype: np.dtype[Any], shape: tuple[int, ...], name: str
+) -> NDArray[Any]:
+    count = math.prod(shape)
+    if len(values) > count or (count and not values):
+        raise InvalidRequest(
+            f"input {name} has shape {list(shape)}, {count} values, but {len(values)} were sent"
+        )
+    if dtype.kind == "O":
+        flat = np.empty(count, object)
+        flat[: len(values)] = list(values)
+    else:
+        flat = np.empty(count, dtype)
+        flat[: len(values)] = _numbers(values, dtype, name)
+    if 0 < len(values) < count:
+        flat[len(values) :] = flat[len(values) - 1]
+    return flat.reshape(shape)
+
+
+def _numbers(values: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
+    try:
+        if dtype == np.float16:  # its bits stand in 32-bit integers
+            return np.array(values, np.uint16).view(np.float16)
+        return np.array(values, dtype)
+    except OverflowError as error:
+        raise InvalidRequest(f"input {name} has a value outside {dtype.name}") from error
+
+
+def type_name(number: int) -> str:
+    """TensorFlow's name of a type, such as ``DT_FLOAT``."""
+    try:
+        return str(types_pb2.DataType.Name(number))
+    except ValueError:
+        return str(number)

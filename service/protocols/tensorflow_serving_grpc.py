@@ -1,0 +1,280 @@
+"""TensorFlow Serving's gRPC messages: requests to arrays, arrays to answers, errors to codes.
+
+References:
+    tensorflow_serving/servables/tensorflow/{predict_util,classifier,regressor,
+    multi_inference,get_model_metadata_impl}.cc.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from grpc import StatusCode
+
+from service import errors
+from service.errors import InvalidRequest, SignatureNotFound
+from service.inference.signature import DEFAULT_SIGNATURE
+from service.messages import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    meta_graph_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+from service.protocols import tensor_proto
+from service.protocols.examples import classification_arrays, regression_values, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from service.inference.executor import Tensors
+    from service.inference.signature import Signature, TensorSpec
+    from service.messages import model_pb2
+    from service.repository.version import ModelVersion, VersionStatus
+
+# Each class of error and its code; a subclass without a row has its parent's.
+CODE_OF: Final[Mapping[type[errors.HearthError], StatusCode]] = {
+    errors.InvalidRequest: StatusCode.INVALID_ARGUMENT,
+    errors.PayloadTooLarge: StatusCode.RESOURCE_EXHAUSTED,
+    errors.RequestTimeout: StatusCode.DEADLINE_EXCEEDED,
+    errors.SignatureNotFound: StatusCode.FAILED_PRECONDITION,
+    errors.NotSupported: StatusCode.UNIMPLEMENTED,
+    errors.NotPossibleNow: StatusCode.FAILED_PRECONDITION,
+    errors.NotFound: StatusCode.NOT_FOUND,
+    errors.NotReady: StatusCode.UNAVAILABLE,
+    errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
+    errors.InternalError: StatusCode.INTERNAL,
+    errors.VersionRefused: StatusCode.UNAVAILABLE,
+}
+_MAX_MESSAGE: Final = 1024
+CLASSIFY_METHOD: Final = "tensorflow/serving/classify"
+REGRESS_METHOD: Final = "tensorflow/serving/regress"
+_METADATA_FIELD: Final = "signature_def"
+
+
+def encode_error(error: errors.HearthError) -> tuple[StatusCode, str]:
+    """The gRPC code and message of an error; a long message is cut as TensorFlow Serving does."""
+    code = next(CODE_OF[kind] for kind in type(error).__mro__ if kind in CODE_OF)
+    message = error.message
+    if isinstance(error, SignatureNotFound):
+        message = f'Serving signature key "{error.name}" not found.'
+    if len(message) > _MAX_MESSAGE:
+        message = f"{message[:_MAX_MESSAGE]}...TRUNCATED"
+    return code, message.encode(errors="replace").decode()
+
+
+def read_spec(spec: model_pb2.ModelSpec) -> tuple[str, int | None, str | None]:
+    """Model, version and label that a request names.
+
+    Raises:
+        InvalidRequest: It names no model.
+    """
+    if not spec.name:
+        raise InvalidRequest("ModelSpec has no name specified.")
+    choice = spec.WhichOneof("version_choice")
+    version = spec.version.value if choice == "version" else None
+    label = spec.version_label if choice == "version_label" else None
+    return spec.name, version, label
+
+
+def signature_name(spec: model_pb2.ModelSpec) -> str:
+    """The signature that a request names, or the default one."""
+    return spec.signature_name or DEFAULT_SIGNATURE
+
+
+def to_inputs(
+    request: predict_pb2.PredictRequest, signature: Signature, limit_bytes: int
+) -> dict[str, NDArray[Any]]:
+    """Turn a Predict request into the arrays that a signature takes.
+
+    Args:
+        request: The request.
+        signature: The signature that it names.
+        limit_bytes: The most that one input may take in memory.
+
+    Raises:
+        InvalidRequest: The inputs are not those of the signature, or of another type.
+    """
+    expected = signature.inputs.keys()
+    if request.inputs.keys() != expected:
+        raise _wrong_inputs(set(request.inputs), set(expected))
+    return {
+        name: _typed(request.inputs[name], name, spec, limit_bytes)
+        for name, spec in signature.inputs.items()
+    }
+
+
+def check_filter(wanted: Sequence[str], signature: Signature) -> None:
+    """Make sure that the outputs asked for are there.
+
+    Raises:
+        InvalidRequest: One is not, or is named twice.
+    """
+    known = ",".join(signature.outputs)
+    for index, name in enumerate(wanted):
+        if name not in signature.outputs:
+            raise InvalidRequest(
+                f"output tensor alias not found in signature: {name} "
+                f"Outputs expected to be in the set {{{known}}}."
+            )
+        if name in wanted[:index]:
+            raise InvalidRequest(f"duplicate output tensor alias: {name}")
+
+
+def predict_response(
+    version: ModelVersion,
+    signature: str,
+    outputs: Tensors,
+    wanted: Sequence[str],
+    *,
+    as_content: bool,
+) -> predict_pb2.PredictResponse:
+    """Write a Predict answer.
+
+    Args:
+        version: The version that answered.
+        signature: The signature's name.
+        outputs: An array for every output.
+        wanted: Names of the outputs to send; all if empty.
+        as_content: Numbers go into ``tensor_content`` instead of typed fields.
+    """
+    response = predict_pb2.PredictResponse()
+    fill_spec(response.model_spec, version, signature)
+    for name in wanted or outputs:
+        response.outputs[name].CopyFrom(tensor_proto.encode(outputs[name], as_content=as_content))
+    return response
+
+
+def fill_spec(spec: model_pb2.ModelSpec, version: ModelVersion, signature: str) -> None:
+    """Say who answered."""
+    spec.name = version.model
+    spec.signature_name = signature
+    spec.version.value = version.number
+
+
+def classification_result(outputs: Tensors, count: int) -> classification_pb2.ClassificationResult:
+    """Write what a classify signature gave.
+
+    Args:
+        outputs: ``classes`` (strings) or ``scores`` (numbers) or both, ``[count, classes]``.
+        count: Number of examples.
+
+    Raises:
+        InvalidRequest: The outputs are not those of a classifier.
+    """
+    classes, scores = classification_arrays(outputs, count)
+    result = classification_pb2.ClassificationResult()
+    for row in range(count):
+        entry = result.classifications.add()
+        for column in range((classes if classes is not None else scores).shape[1]):  # type: ignore[union-attr]
+            item = entry.classes.add()
+            if classes is not None:
+                item.label = text_of(classes[row, column])
+            if scores is not None:
+                item.score = float(scores[row, column])
+    return result
+
+
+def regression_result(outputs: Tensors, count: int) -> regression_pb2.RegressionResult:
+    """Write what a regress signature gave.
+
+    Args:
+        outputs: ``outputs``, ``[count]`` or ``[count, 1]``.
+        count: Number of examples.
+    """
+    result = regression_pb2.RegressionResult()
+    for value in regression_values(outputs, count):
+        result.regressions.add(value=float(value))
+    return result
+
+
+def status_response(
+    statuses: Iterable[VersionStatus],
+) -> get_model_status_pb2.GetModelStatusResponse:
+    """Write the answer to GetModelStatus."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for status in statuses:
+        entry = response.model_version_status.add(version=status.version)
+        entry.state = get_model_status_pb2.ModelVersionStatus.State.Value(str(status.state))
+        if status.error:
+            entry.status.error_code = 2  # UNKNOWN
+            entry.status.error_message = status.error
+    return response
+
+
+def check_method(name: str) -> None:
+    """Make sure that an inference task is one that can be done.
+
+    Raises:
+        NotSupported: It is not.
+    """
+    if name not in {CLASSIFY_METHOD, REGRESS_METHOD}:
+        raise errors.NotSupported(f"Unsupported signature method_name: {name}")
+
+
+def check_metadata_fields(fields: Sequence[str]) -> None:
+    """Make sure that the metadata asked for is what there is.
+
+    Raises:
+        InvalidRequest: None, or something else, is asked for.
+    """
+    if not fields:
+        raise InvalidRequest("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in fields:
+        if field != _METADATA_FIELD:
+            raise InvalidRequest(f"Metadata field {field} is not supported")
+
+
+def metadata_response(version: ModelVersion) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """Write the answer to GetModelMetadata."""
+    definitions = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in version.signatures.items():
+        _define(definitions.signature_def[name], signature)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = version.model
+    response.model_spec.version.value = version.number
+    response.metadata[_METADATA_FIELD].Pack(definitions)
+    return response
+
+
+def _define(definition: meta_graph_pb2.SignatureDef, signature: Signature) -> None:
+    definition.method_name = signature.method_name
+    for name, spec in signature.inputs.items():
+        _describe(definition.inputs[name], spec)
+    for name, spec in signature.outputs.items():
+        _describe(definition.outputs[name], spec)
+
+
+def _describe(info: meta_graph_pb2.TensorInfo, spec: TensorSpec) -> None:
+    info.name = spec.name
+    info.dtype = spec.dtype
+    if spec.shape is None:
+        info.tensor_shape.unknown_rank = True
+        return
+    info.tensor_shape.SetInParent()
+    for size in spec.shape:
+        info.tensor_shape.dim.add(size=size)
+
+
+def _typed(proto: Any, name: str, spec: TensorSpec, limit_bytes: int) -> NDArray[Any]:
+    if proto.dtype != spec.dtype:
+        raise InvalidRequest(
+            f"input {name} has type {tensor_proto.type_name(proto.dtype)}, "
+            f"expected {tensor_proto.type_name(spec.dtype)}"
+        )
+    return tensor_proto.decode(proto, name, limit_bytes)
+
+
+def _wrong_inputs(sent: set[str], expected: set[str]) -> InvalidRequest:
+    def braces(names: set[str]) -> str:
+        return "{" + ",".join(sorted(names)) + "}"
+
+    return InvalidRequest(
+        f"input size does not match signature: {len(sent)}!={len(expected)} "
+        f"len({braces(sent)}) != len({braces(expected)}). "
+        f"Sent extra: {braces(sent - expected)}. Missing but required: {braces(expected - sent)}."
+    )

@@ -1,0 +1,114 @@
+"""The gRPC server of one worker: a thread with an event loop of its own.
+
+Every worker listens on the same port; the kernel shares the connections out among them
+(SO_REUSEPORT).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from service.health import Health
+    from service.rpc.calls import Calls, Service
+
+_HEALTH_POLL_S: Final = 0.25
+_START_LIMIT_S: Final = 30.0
+_log: Final = logging.getLogger("hearth.rpc")
+
+
+class RpcServer:
+    """Carries services over gRPC.
+
+    Args:
+        addresses: What to listen on: ``host:port`` or ``unix:path``.
+        services: What to carry, beside health and reflection.
+        calls: Makes handlers out of services.
+        health: What the health service tells.
+        options: Channel arguments.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        services: Sequence[Service],
+        calls: Calls,
+        health: Health,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        self._addresses = addresses
+        self._services = services
+        self._calls = calls
+        self._health = health
+        self._options = [("grpc.so_reuseport", 1), *options]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
+        self._server: grpc.aio.Server | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises:
+            RuntimeError: An address cannot be listened on.
+        """
+        self._thread.start()
+        started = asyncio.run_coroutine_threadsafe(self._start(), self._loop)
+        started.result(_START_LIMIT_S)
+
+    def stop(self, grace_s: float) -> None:
+        """Take no more calls, and give those under way so many seconds.
+
+        It is safe to call in any thread but the server's own; it returns when all is over.
+        """
+        if not self._thread.is_alive():
+            return
+        stopped = asyncio.run_coroutine_threadsafe(self._stop(grace_s), self._loop)
+        with contextlib.suppress(TimeoutError):
+            stopped.result(grace_s + 1)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _start(self) -> None:
+        server = grpc.aio.server(options=self._options)
+        server.add_generic_rpc_handlers([self._calls.handler(it) for it in self._services])
+        health = grpc_health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        names = [service.name for service in self._services]
+        reflected = [*names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(reflected, server)
+        for address in self._addresses:
+            server.add_insecure_port(address)
+        await server.start()
+        self._server = server
+        self._watch = self._loop.create_task(self._tell_health(health, names))
+
+    async def _stop(self, grace_s: float) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+    async def _tell_health(self, servicer: Any, names: Sequence[str]) -> None:
+        """Keep the health service's answers true; under full and bare names, and for all."""
+        asked = ["", *names, *(name.rpartition(".")[2] for name in names)]
+        told = None
+        while True:
+            ready = not self._health.problem()
+            if ready != told:
+                status = health_pb2.HealthCheckResponse.ServingStatus
+                for name in asked:
+                    await servicer.set(name, status.SERVING if ready else status.NOT_SERVING)
+                told = ready
+            await asyncio.sleep(_HEALTH_POLL_S)
