@@ -11,7 +11,7 @@ from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
 from service.http.front import Front
-from service.http.rest import Rest
+from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.metrics import Metrics
 from service.repository.loading import load_version
@@ -53,7 +53,7 @@ class Process:
         exchanges = Exchanges(_Recorder(self._metrics, access_log))
         parts = Parts(
             repository=self._repository,
-            rest=Rest(self._repository),
+            apis=(RestTensorFlowServing(self._repository),),
             health=self.health,
             exchanges=exchanges,
             exposition=self._metrics.exposition,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -10,21 +9,20 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
-from service.http.response import REQUEST_ID_HEADER, Response
+from service.http.messages import REQUEST_ID_HEADER, Request, Response
 from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
 from service.web import page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from service.exchange import Exchange, Exchanges
     from service.health import Health
-    from service.http.rest import Rest
+    from service.http.messages import Api
     from service.repository.repository import Repository
 
-_VERSIONED: Final = re.compile(r"/v1/|/v1$", re.IGNORECASE)
 _EXCHANGE: Final = "hearth.exchange"
 _HTML: Final = "text/html; charset=utf-8"
 
@@ -35,14 +33,14 @@ class Parts:
 
     Attributes:
         repository: The models.
-        rest: Answers what stands below ``/v1``.
+        apis: The protocols, each with routes of its own.
         health: Liveness and readiness.
         exchanges: Begins and ends requests for log and metrics.
         exposition: The metrics' text.
     """
 
     repository: Repository
-    rest: Rest
+    apis: Sequence[Api]
     health: Health
     exchanges: Exchanges
     exposition: Callable[[], bytes]
@@ -69,10 +67,10 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
             request.headers.get(REQUEST_ID_HEADER),
         )
         request.environ[_EXCHANGE] = exchange
-        if _VERSIONED.match(exchange.path):
-            # TensorFlow Serving's routes are its own: any method, any text, its own errors.
-            query = request.environ.get("QUERY_STRING", "")
-            return _flask(parts.rest.answer(exchange, query, request.get_data()))
+        # A protocol's routes are its own: any method, any path below, its own errors.
+        for api in parts.apis:
+            if api.owns(exchange.path):
+                return _flask(api.answer(_request(exchange.path), exchange))
         return None
 
     @app.after_request
@@ -148,6 +146,17 @@ def _raw_path() -> str:
         return str(scope["raw_path"].decode("latin-1"))
     target = str(environ.get("REQUEST_URI") or flask.request.path)
     return target.partition("?")[0]
+
+
+def _request(path: str) -> Request:
+    request = flask.request
+    return Request(
+        method=request.method,
+        path=path,
+        query=request.environ.get("QUERY_STRING", ""),
+        headers={name.lower(): value for name, value in request.headers},
+        body=request.get_data(),
+    )
 
 
 def _flask(response: Response) -> flask.Response:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from a2wsgi import WSGIMiddleware
 
 from service.errors import HearthError, PayloadTooLarge, RequestTimeout
-from service.http.response import REQUEST_ID_HEADER, Response
+from service.http.messages import REQUEST_ID_HEADER, Request, Response
 from service.protocols.tensorflow_serving import encode_error
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from service.exchange import Exchange
     from service.http.app import Parts
+    from service.http.messages import Api
     from service.settings import Settings
 
     Scope = MutableMapping[str, Any]
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 # Bytes of a body up to which parsing and running it cost the loop well under a millisecond.
 _QUICK_BYTES: Final = 16 * 1024
-_PREDICT: Final = ":predict"
 
 
 class _ClientLeft(Exception):
@@ -54,7 +54,7 @@ class Front:
     def __init__(self, flask: Flask, parts: Parts, settings: Settings) -> None:
         self.health = parts.health
         self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.threads)
-        self._rest = parts.rest
+        self._apis = parts.apis
         self._exchanges = parts.exchanges
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
@@ -72,23 +72,25 @@ class Front:
             return
         if self.health.draining:
             send = _closing(send)
-        if self._is_quick(scope, body):
-            await self._answer(scope, send, body)
+        request = _request(scope, body)
+        api = self._quick_api(request)
+        if api is not None:
+            await self._answer(scope, send, api, request)
         else:
             await self._flask(_with_length(scope, body), _replay(body), send)
 
-    def _is_quick(self, scope: Scope, body: bytes) -> bool:
-        return (
-            len(body) <= _QUICK_BYTES
-            and scope["method"] == "POST"
-            and scope["path"].endswith(_PREDICT)
-            and self._rest.is_quick(_raw_path(scope))
-        )
+    def _quick_api(self, request: Request) -> Api | None:
+        """The protocol that may answer a request on the event loop, if there is one."""
+        if len(request.body) > _QUICK_BYTES:
+            return None
+        for api in self._apis:
+            if api.owns(request.path):
+                return api if api.is_quick(request) else None
+        return None
 
-    async def _answer(self, scope: Scope, send: Send, body: bytes) -> None:
+    async def _answer(self, scope: Scope, send: Send, api: Api, request: Request) -> None:
         exchange = self._begin(scope)
-        query = scope["query_string"].decode("latin-1")
-        await self._send(send, exchange, self._rest.answer(exchange, query, body))
+        await self._send(send, exchange, api.answer(request, exchange))
 
     async def _refuse(self, scope: Scope, send: Send, error: HearthError) -> None:
         exchange = self._begin(scope)
@@ -150,6 +152,18 @@ def _header(scope: Scope, wanted: bytes) -> bytes | None:
         if name == wanted:
             return bytes(value)
     return None
+
+
+def _request(scope: Scope, body: bytes) -> Request:
+    return Request(
+        method=scope["method"],
+        path=_raw_path(scope),
+        query=scope["query_string"].decode("latin-1"),
+        headers={
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        },
+        body=body,
+    )
 
 
 def _raw_path(scope: Scope) -> str:

@@ -17,7 +17,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
-from service.http.response import JSON
+from service.http.messages import JSON
 from service.protocols import json_body
 
 if TYPE_CHECKING:

@@ -190,9 +190,9 @@ def to_plain(name: str, array: NDArray[Any]) -> Any:
     Raises:
         InvalidRequest: JSON has no such numbers.
     """
-    if array.dtype.kind not in "biufO":
+    if array.dtype.kind not in "biufOS":
         raise InvalidRequest(f"Failed to write JSON value for tensor type: {array.dtype.name}")
-    if array.dtype.kind == "O":
+    if array.dtype.kind in "OS":
         return _plain_strings(array.tolist(), as_b64=name.endswith("_bytes"))
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         # By way of text: 0.1 as float32 is to be read back as 0.1, not 0.10000000149011612.

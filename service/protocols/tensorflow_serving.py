@@ -56,11 +56,11 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
 }
 
 _POST: Final = re.compile(
-    r"(?i)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
+    r"(?ai)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
     r"(?-i::(classify|regress|predict))"
 )
 _GET: Final = re.compile(
-    r"(?i)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
+    r"(?ai)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
     r"(?:/(metadata|contract))?"
 )
 _MAX_VERSION: Final = 2**63 - 1

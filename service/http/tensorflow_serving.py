@@ -5,12 +5,13 @@ It knows no web framework: Flask and the event loop call the same functions.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from service.errors import InvalidRequest, ModelNotFound, SignatureNotFound
-from service.http.response import VERSION_HEADER, Response
+from service.http.messages import VERSION_HEADER, Response
 from service.protocols import json_body, tensorflow_serving
 from service.protocols.examples import from_json
 
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from service.exchange import Exchange
+    from service.http.messages import Request
     from service.inference.executor import Tensors
     from service.protocols.tensorflow_serving import Route
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
-PREFIX: Final = "/v1/"
-PROTOCOL: Final = "tensorflow_serving"
+_PATHS: Final = re.compile(r"/v1(/|$)", re.IGNORECASE)
+_PROTOCOL: Final = "tensorflow_serving"
+_INFERENCE: Final = frozenset({"predict", "classify", "regress"})
 
 
-class Rest:
+class TensorFlowServing:
     """Answers what stands below ``/v1``.
 
     Args:
@@ -46,30 +49,28 @@ class Rest:
             "contract": self._contract,
         }
 
-    def answer(self, exchange: Exchange, query: str, body: bytes) -> Response:
-        """Answer one request; whatever goes wrong is answered too.
+    def owns(self, path: str) -> bool:
+        """Whether a path is below ``/v1``."""
+        return _PATHS.match(path) is not None
 
-        Args:
-            exchange: The request; what is learnt of it is noted there.
-            query: What stood behind the path's question mark.
-            body: Its body.
-        """
-        exchange.protocol = PROTOCOL
+    def is_quick(self, request: Request) -> bool:
+        """Whether it is for a model that runs in microseconds."""
         try:
-            route = tensorflow_serving.parse_route(exchange.method, exchange.path, query)
+            route = tensorflow_serving.parse_route(request.method, request.path, request.query)
+            return route.verb in _INFERENCE and self._find(route).executor.quick
+        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
+            return False
+
+    def answer(self, request: Request, exchange: Exchange) -> Response:
+        """Answer one request; see ``Api.answer``."""
+        exchange.protocol = _PROTOCOL
+        try:
+            route = tensorflow_serving.parse_route(request.method, request.path, request.query)
             exchange.route = route.verb
-            return self._answers[route.verb](exchange, route, body)
+            return self._answers[route.verb](exchange, route, request.body)
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             status, text = tensorflow_serving.encode_error(exchange.failed(error))
             return Response(status, text)
-
-    def is_quick(self, path: str) -> bool:
-        """Whether a small request to this path costs so little that a loop may answer it."""
-        try:
-            route = tensorflow_serving.parse_route("POST", path)
-            return self._find(route).executor.quick
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
-            return False
 
     def _predict(self, exchange: Exchange, route: Route, body: bytes) -> Response:
         request = tensorflow_serving.parse_inference(body)

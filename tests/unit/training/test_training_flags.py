@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training import flags, recipe
+from training.errors import RecipeError
+from training.recipe import Recipe
+
+
+def refused(capsys, *arguments: str) -> str:
+    """What a wrong command line prints."""
+    with pytest.raises(SystemExit) as ended:
+        flags.parse(list(arguments))
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_recipe_of_no_flags_is_the_sources():
+    assert flags.parse([]).recipe == Recipe(
+        features=("RM", "AGE", "LSTAT"),
+        raw=False,
+        widths=(64, 64),
+        learning_rate=0.001,
+        epochs=100,
+        batch_size=32,
+        split_seed=113,
+        train_share=0.8,
+    )
+
+
+def test_race_is_never_a_default_feature():
+    assert "B" not in Recipe().features
+
+
+def test_places_of_no_flags():
+    order = flags.parse([])
+
+    assert order.data == Path("data/boston_housing.csv")
+    assert order.model == Path("models/housing")
+    assert not order.force
+
+
+def test_every_knob_has_its_flag():
+    line = (
+        "--features LSTAT,B --raw --widths 8 --learning_rate 1e-2 --epochs 7 --batch_size 5 "
+        "--seed 3 --split_seed 4 --train_share 0.5 --tolerance 0.01 --data d.csv --models m "
+        "--name boston --force"
+    )
+
+    order = flags.parse(line.split())
+
+    assert order.recipe == Recipe(("LSTAT", "B"), True, (8,), 0.01, 7, 5, 3, 4, 0.5, 0.01)  # noqa: FBT003 - the fields in order
+    assert (order.data, order.model, order.force) == (Path("d.csv"), Path("m/boston"), True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("--epochs 0", "--epochs is 0, outside [1, 100000] passes over the training rows"),
+        ("--epochs 1.5", "--epochs is '1.5', not a whole number"),
+        ("--learning_rate 0", "--learning_rate is 0.0, outside [1e-09, 10] per step"),
+        ("--learning_rate nan", "--learning_rate is nan, outside [1e-09, 10] per step"),
+        ("--learning_rate fast", "--learning_rate is 'fast', not a number"),
+        ("--widths 64,0", "--widths is 0, outside [1, 4096] units a hidden layer"),
+        ("--widths 64,", "--widths is '', not a whole number"),
+        ("--batch_size -1", "--batch_size is -1, outside [1, 100000] rows a step"),
+        ("--seed 4294967296", "--seed is 4294967296, outside [0, 4294967295]"),
+        ("--train_share 1", "--train_share is 1.0, outside [0.1, 0.9] of the rows"),
+        ("--tolerance 2", "--tolerance is 2.0, outside [0, 1] thousand USD"),
+        ("--features RM,ROOMS", "--features has 'ROOMS', not one of CRIM, ZN, INDUS, CHAS, NOX"),
+        ("--features MEDV", "--features has 'MEDV', not one of CRIM"),
+        ("--features RM,RM", "--features has RM 2 times, at most once"),
+        ("--name ../x", "--name is '../x', outside letters, digits and _ . -"),
+        ("--name .new", "--name is '.new', outside letters, digits and _ . -"),
+        ("--epoch 3", "unrecognized arguments: --epoch 3"),
+        ("--epochs", "argument --epochs: expected one argument"),
+    ],
+)
+def test_wrong_flag_ends_in_one_line_with_its_limit(capsys, arguments, line):
+    said = refused(capsys, *arguments.split())
+
+    assert said.startswith(f"python -m training: {line}")
+    assert said.count("\n") == 1
+
+
+def test_recipe_made_in_code_is_checked_too():
+    with pytest.raises(RecipeError, match=r"epochs is 0, outside \[1, 100000\]"):
+        Recipe(epochs=0)
+
+
+def test_every_knob_says_its_reason_and_its_limits():
+    for name, knob in recipe.knobs().items():
+        assert knob.reason, name
+        assert knob.most or name in {"features", "raw"}, name
+
+
+def test_every_flag_is_in_the_documentation():
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+
+    wanted = {text for action in flags.parser()._actions for text in action.option_strings}
+    assert {flag for flag in wanted - {"-h", "--help"} if f"| `{flag}` |" not in page} == set()
+
+
+def test_documented_defaults_and_reasons_are_those_of_the_recipe():
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+
+    for name, knob in recipe.knobs().items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `--{name}` |")]
+        assert row.endswith(f"| {knob.reason} |")
+        default = recipe.defaults()[name]
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        assert f"| `{shown}` |" in row or (default is False and "| off |" in row)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, as far as its text says."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_training_knows_nothing_of_the_service_but_the_contract():
+    names = set().union(*(imported(path) for path in (ROOT / "training").rglob("*.py")))
+
+    of_ours = {name for name in names if name.split(".")[0] in {"service", "client"}}
+    assert {".".join(name.split(".")[:2]) for name in of_ours} == {"service.contract"}
+
+
+def test_data_is_described_with_its_hash():
+    import hashlib
+
+    data = (ROOT / "data" / "boston_housing.csv").read_bytes()
+    assert hashlib.sha256(data).hexdigest() in (ROOT / "data" / "README.md").read_text()

@@ -1,0 +1,1 @@
+"""Training: a table in, a model version out."""

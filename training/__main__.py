@@ -1,0 +1,119 @@
+"""``python -m training``: train the regressor and publish its next version.
+
+Exit codes: 0 published, or already made from the same; 1 nothing published, with the
+reason; 2 a flag is wrong; 130 and 143 stopped by Ctrl-C and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from service import contract
+from training import chatter, fingerprint, flags, publish
+from training.errors import TableError, TrainingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.evaluate import Metrics
+    from training.flags import Order
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    order = flags.parse(arguments)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return _obey(order)
+    except TrainingError as error:
+        print(f"{error}\nNothing was published.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+def _obey(order: Order) -> int:
+    data = _content(order.data)
+    made_from = fingerprint.take(order.recipe, data)
+    made = None if order.force else _already_made(order.model, made_from)
+    if made is not None:
+        print(f"{made} is already made from the same data, recipe and code.")
+        print("--force (make train FORCE=1) trains again.")
+        return 0
+    if "B" in order.recipe.features:
+        print("B encodes race: see data/README.md on what this model may not be used for.")
+    _train(order, data, made_from)
+    return 0
+
+
+def _content(data: Path) -> bytes:
+    try:
+        return data.read_bytes()
+    except OSError as error:
+        raise TableError(str(data), [f"{error.strerror}"]) from error
+
+
+def _already_made(model: Path, made_from: fingerprint.Fingerprint) -> Path | None:
+    """The newest version, if it is whole and was made from the same."""
+    newest = publish.newest(model)
+    if newest is None:
+        return None
+    try:
+        described = contract.read(newest)
+        if described is None or fingerprint.of(described) != made_from:
+            return None
+        contract.verify(newest, described)
+    except contract.ContractError as error:
+        print(f"{newest} is damaged ({error}): training a new version.")
+        return None
+    return newest
+
+
+def _train(order: Order, data: bytes, made_from: fingerprint.Fingerprint) -> None:
+    # Heavy libraries are imported when they are needed: pandas once a run must be made,
+    # TensorFlow once the table is known to be right.
+    from rich.console import Console  # noqa: PLC0415
+
+    from training import table  # noqa: PLC0415
+
+    rows = table.read(data, str(order.data))
+    print(f"Training {order.name} on {', '.join(order.recipe.features)}: {len(rows)} tracts.")
+    sys.stdout.flush()
+    with chatter.hushed():
+        from training.run import run  # noqa: PLC0415
+
+        published = run(order, rows, made_from, Console())
+    _tell(published.metrics)
+    print(f"Exported models differ from Keras by at most {max(published.agreement.values()):.1e}.")
+    print(f"Published {published.version}")
+    print(f"Report    {published.page}")
+
+
+def _tell(metrics: Metrics) -> None:
+    print(f"{'on the test tracts':20}{'MSE':>8}{'MAE':>8}{'R2':>8}")
+    for predictor, title in (
+        ("network", "network"),
+        ("linear", "linear regression"),
+        ("mean", "predict the mean"),
+    ):
+        one = metrics["test"][predictor]
+        print(f"{title:20}{one['mse']:8.2f}{one['mae']:8.2f}{one['r2']:8.3f}")
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    print("Stopped.", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

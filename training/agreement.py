@@ -1,0 +1,97 @@
+"""Whether what lies on the disk answers as the network in memory does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from service import contract
+from training.errors import DisagreementError
+from training.signatures import BATCH, INPUT, NAMED, OUTPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def measure(
+    folder: Path,
+    features: tuple[str, ...],
+    batch: NDArray[np.float32],
+    expected: NDArray[np.float32],
+) -> dict[str, float]:
+    """Read a version back from the disk and compare its answers with the network's.
+
+    Args:
+        folder: The version's folder, with SavedModel and LiteRT model.
+        features: The columns' names, in order.
+        batch: Rows to ask for, ``[n, features]``.
+        expected: What Keras predicts for them, ``[n]``, thousand USD.
+
+    Returns:
+        The largest difference, thousand USD, by executor and signature; NaN where an
+        answer is no number or of another shape.
+    """
+    inputs = {
+        BATCH: {INPUT: batch},
+        NAMED: {name: batch[:, i] for i, name in enumerate(features)},
+    }
+    return {
+        f"{executor} {signature}": largest_difference(answer(inputs[signature]), expected)
+        for executor, signature, answer in _signatures(folder)
+    }
+
+
+def largest_difference(answered: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
+    """The largest difference of two vectors; NaN where one is no number or of another shape."""
+    if answered.shape != expected.shape:
+        return float("nan")
+    return float(np.max(np.abs(answered.astype(np.float64) - expected)))
+
+
+def require(measured: dict[str, float], tolerance: float) -> None:
+    """Refuse a version whose parts do not agree.
+
+    Args:
+        measured: As ``measure`` gives it.
+        tolerance: The largest difference allowed, thousand USD.
+
+    Raises:
+        DisagreementError: One is larger, or is no number.
+    """
+    for place, difference in measured.items():
+        if not difference <= tolerance:
+            raise DisagreementError(
+                f"{place} differs from Keras by {difference:.3g} thousand USD, "
+                f"more than --tolerance {tolerance:g}"
+            )
+
+
+def _signatures(folder: Path) -> Iterator[tuple[str, str, Any]]:
+    loaded = tf.saved_model.load(str(folder))
+    interpreter = Interpreter(str(folder / contract.LITERT_MODEL), num_threads=1)
+    for signature in (BATCH, NAMED):
+        yield "SavedModel", signature, _ask_saved_model(loaded.signatures[signature])
+        yield "LiteRT", signature, _ask_litert(interpreter.get_signature_runner(signature))
+
+
+def _ask_saved_model(function: Any) -> Any:
+    def ask(inputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        tensors = {name: tf.constant(values) for name, values in inputs.items()}
+        answer: NDArray[np.float32] = function(**tensors)[OUTPUT].numpy()
+        return answer
+
+    return ask
+
+
+def _ask_litert(runner: Any) -> Any:
+    def ask(inputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        answer: NDArray[np.float32] = runner(**inputs)[OUTPUT]
+        return answer
+
+    return ask

@@ -1,0 +1,120 @@
+"""What a version says of itself: its contract and its golden rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from service.contract import Contract, Distribution, Feature, Golden, Lineage, Target
+from training.columns import FEATURES, TARGET
+from training.signatures import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.evaluate import Metrics
+    from training.fingerprint import Fingerprint
+    from training.recipe import Recipe
+    from training.split import Rows
+
+_GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
+
+
+def contract(
+    name: str, recipe: Recipe, train: Rows, metrics: Metrics, lineage: Lineage, stored: Fingerprint
+) -> Contract:
+    """Describe a version.
+
+    Args:
+        name: The model's name.
+        recipe: How it was trained.
+        train: The rows it was trained on.
+        metrics: How good it is.
+        lineage: Where it comes from.
+        stored: What it was made from; its recipe is the one stored.
+    """
+    return Contract(
+        model=name,
+        features=tuple(_feature(it, train) for it in recipe.features),
+        target=Target(TARGET.name, TARGET.meaning, TARGET.unit, distribution(train.prices)),
+        input=INPUT,
+        output=OUTPUT,
+        tolerance=recipe.tolerance,
+        metrics=metrics,
+        recipe=stored.recipe,
+        lineage=lineage,
+        files={},
+    )
+
+
+def lineage(data: str, made_from: Fingerprint) -> Lineage:
+    """Say where a version comes from, as of now.
+
+    Args:
+        data: The table's file name.
+        made_from: Hashes and packages.
+    """
+    return Lineage(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=data,
+        data_sha256=made_from.data_sha256,
+        code_sha256=made_from.code_sha256,
+        packages=made_from.packages,
+    )
+
+
+def distribution(values: NDArray[np.floating]) -> Distribution:
+    """Describe how a column's values are distributed.
+
+    Args:
+        values: ``[n]``, at least one.
+    """
+    deciles = np.quantile(values, np.linspace(0, 1, 11))
+    return Distribution(
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        mean=float(values.mean()),
+        std=float(values.std()),
+        median=float(np.median(values)),
+        deciles=tuple(float(one) for one in deciles),
+    )
+
+
+def golden_rows(train: Rows, test: Rows) -> NDArray[np.float64]:
+    """Choose the rows that every later load must answer as now.
+
+    Args:
+        train: Gives the extremes: all features at their least, and all at their greatest.
+        test: Gives rows that the network never learned from.
+
+    Returns:
+        ``[n, features]``.
+    """
+    seen = train.frame[list(train.features)].to_numpy(np.float64)
+    unseen = test.frame[list(test.features)].to_numpy(np.float64)
+    return np.vstack([unseen[:_GOLDEN_TEST_ROWS], seen.min(axis=0), seen.max(axis=0)])
+
+
+def golden(rows: NDArray[np.float64], predictions: NDArray[np.float32]) -> Golden:
+    """Keep rows with what Keras predicts for them.
+
+    Args:
+        rows: ``[n, features]``.
+        predictions: ``[n]``, thousand USD.
+    """
+    instances = tuple(tuple(float(one) for one in row) for row in rows)
+    return Golden(instances, tuple(float(one) for one in predictions))
+
+
+def _feature(name: str, train: Rows) -> Feature:
+    column = FEATURES[name]
+    return Feature(
+        name=name,
+        meaning=column.meaning,
+        unit=column.unit,
+        minimum=float(column.minimum),
+        maximum=float(column.maximum),
+        training=distribution(train.frame[name].to_numpy(np.float64)),
+    )

@@ -1,0 +1,85 @@
+"""Writing the network in the forms that servers read: SavedModel, LiteRT and warm-up.
+
+``serving_default`` takes ``features``, float32 ``[n, features]``; ``named`` takes one
+float32 ``[n]`` a feature under its own name. Both answer ``price``, float32 ``[n]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import keras
+import tensorflow as tf
+from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+from service import contract
+from training.signatures import BATCH, INPUT, NAMED, OUTPUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+# A server warms what it will be asked for: one house, a few, and a full batch.
+_WARM_UP_ROWS: Final = (1, 8, 64)
+
+
+def write_saved_model(model: Any, features: tuple[str, ...], folder: Path) -> None:
+    """Write the SavedModel with both signatures.
+
+    Args:
+        model: The trained ``keras.Model``.
+        features: Its columns' names, in order.
+        folder: The version's folder.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        BATCH,
+        lambda batch: {OUTPUT: model(batch)[:, 0]},
+        input_signature=[tf.TensorSpec([None, len(features)], tf.float32, name=INPUT)],
+    )
+    archive.add_endpoint(
+        NAMED,
+        lambda columns: {OUTPUT: model(tf.stack([columns[it] for it in features], axis=1))[:, 0]},
+        input_signature=[{it: tf.TensorSpec([None], tf.float32, name=it) for it in features}],
+    )
+    archive.write_out(str(folder), verbose=False)
+
+
+def write_litert(folder: Path) -> None:
+    """Convert the version's SavedModel to LiteRT, with both signatures.
+
+    Args:
+        folder: The version's folder, with its SavedModel.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=[BATCH, NAMED])
+    (folder / contract.LITERT_MODEL).write_bytes(converter.convert())
+
+
+def write_warm_up(name: str, batch: NDArray[np.float32], folder: Path) -> None:
+    """Write requests for a server to answer before it takes any.
+
+    Args:
+        name: The model's name, which the requests carry.
+        batch: Rows to ask for, ``[n, features]``.
+        folder: The version's folder.
+
+    References:
+        https://www.tensorflow.org/tfx/serving/saved_model_warmup
+    """
+    path = folder / contract.WARMUP
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for rows in _WARM_UP_ROWS:
+            writer.write(_predict_log(name, batch[:rows]).SerializeToString())
+
+
+def _predict_log(name: str, batch: NDArray[np.float32]) -> Any:
+    spec = model_pb2.ModelSpec(name=name, signature_name=BATCH)
+    inputs = {INPUT: tf.make_tensor_proto(batch)}
+    request = predict_pb2.PredictRequest(model_spec=spec, inputs=inputs)
+    return prediction_log_pb2.PredictionLog(
+        predict_log=prediction_log_pb2.PredictLog(request=request)
+    )

@@ -1,0 +1,191 @@
+"""The report's pictures, each drawn for light and for dark."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from training.columns import FEATURES, TARGET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from training.fit import History
+    from training.split import Rows
+
+_DPI: Final = 144  # sharp on a screen of twice the usual density
+
+
+class Theme(NamedTuple):
+    """Colours of one picture."""
+
+    paper: str
+    ink: str
+    quiet: str
+    grid: str
+    first: str
+    second: str
+
+
+# Blue and orange differ in lightness too, so that colour-blind readers tell them apart.
+LIGHT: Final = Theme("#ffffff", "#1f2933", "#5f6b7a", "#e4e8ed", "#2b6cb0", "#d9730d")
+DARK: Final = Theme("#1a1f26", "#e4e8ed", "#9aa5b1", "#2d3540", "#6cb2f5", "#f5a65b")
+
+
+def scatter(rows: Rows, name: str, theme: Theme) -> bytes:
+    """A feature against the price, with their correlation.
+
+    Args:
+        rows: What is shown, one point a row.
+        name: The feature.
+        theme: Colours.
+
+    Returns:
+        A PNG.
+    """
+    values = rows.frame[name].to_numpy(np.float64)
+    related = correlation(values, rows.prices)
+    shown = "constant" if related is None else f"r = {related:+.2f}"
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.scatter(values, rows.prices, s=10, alpha=0.5, color=theme.first, linewidths=0)
+        axes.set_title(f"{name}   {shown}")
+        axes.set(xlabel=FEATURES[name].unit, ylabel=f"{TARGET.name}, {TARGET.unit}")
+        axes.set_ylim(bottom=0)
+
+    return _png(draw, (3.8, 3.4), theme)
+
+
+def curve(history: History, metric: str, label: str, theme: Theme) -> bytes:
+    """A metric after each epoch, for the training rows and for validation.
+
+    Args:
+        history: As ``fit`` gives it.
+        metric: ``loss`` or ``mae``.
+        label: Its name and unit.
+        theme: Colours.
+
+    Returns:
+        A PNG.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        epochs = range(1, len(history[metric]) + 1)
+        axes.plot(epochs, history[metric], color=theme.first, label="train")
+        axes.plot(epochs, history[f"val_{metric}"], color=theme.second, label="validation")
+        axes.set(xlabel="epoch", ylabel=label, ylim=(0, _ceiling(history, metric)))
+        axes.legend()
+
+    return _png(draw, (5.2, 3.6), theme)
+
+
+def truth(prices: NDArray[np.floating], predicted: NDArray[np.floating], theme: Theme) -> bytes:
+    """Prediction against truth, with the line where both are equal.
+
+    Args:
+        prices: ``[n]``, thousand USD.
+        predicted: ``[n]``, thousand USD.
+        theme: Colours.
+
+    Returns:
+        A PNG.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        end = max(float(prices.max()), float(predicted.max())) * 1.05
+        start = min(0.0, float(predicted.min()))
+        axes.plot([start, end], [start, end], color=theme.quiet, linewidth=1, label="equal")
+        axes.scatter(prices, predicted, s=18, alpha=0.7, color=theme.first, linewidths=0)
+        axes.set(xlabel="truth, thousand USD", ylabel="prediction, thousand USD", aspect="equal")
+        axes.set(xlim=(start, end), ylim=(start, end))
+        axes.legend()
+
+    return _png(draw, (4.6, 4.4), theme)
+
+
+def residuals(prices: NDArray[np.floating], predicted: NDArray[np.floating], theme: Theme) -> bytes:
+    """How the errors are distributed: prediction less truth.
+
+    Args:
+        prices: ``[n]``, thousand USD.
+        predicted: ``[n]``, thousand USD.
+        theme: Colours.
+
+    Returns:
+        A PNG.
+    """
+    errors = predicted - prices
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.hist(errors, bins=24, color=theme.first, edgecolor=theme.paper, linewidth=0.6)
+        axes.axvline(0, color=theme.quiet, linewidth=1)
+        mean = float(errors.mean())
+        axes.axvline(mean, color=theme.second, linewidth=1.5, label=f"mean {mean:+.2f}")
+        axes.set(xlabel="prediction less truth, thousand USD", ylabel="tracts")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend()
+
+    return _png(draw, (4.6, 4.4), theme)
+
+
+def correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float | None:
+    """Pearson's correlation of two columns, or None where one never changes.
+
+    Args:
+        first: ``[n]``.
+        second: ``[n]``.
+    """
+    if first.min() == first.max() or second.min() == second.max():
+        return None
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ceiling(history: History, metric: str) -> float:
+    """Where to cut a curve, so that its first epochs do not flatten the rest."""
+    values = history[metric] + history[f"val_{metric}"]
+    return min(max(values), 6 * float(np.median(values))) * 1.05 or 1.0
+
+
+def _png(draw: Callable[[Figure], None], size: tuple[float, float], theme: Theme) -> bytes:
+    # A Figure of its own, not pyplot's: nothing is kept, so there is nothing to close.
+    with mpl.rc_context(_style(theme)):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=_DPI)
+    return image.getvalue()
+
+
+def _style(theme: Theme) -> Any:
+    return {
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "axes.edgecolor": theme.grid,
+        "axes.labelcolor": theme.quiet,
+        "axes.titlecolor": theme.ink,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "font.size": 9,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.8,
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+        "text.color": theme.ink,
+        "xtick.color": theme.quiet,
+        "ytick.color": theme.quiet,
+    }

@@ -1,0 +1,69 @@
+"""What a person sees while the network is trained: a bar, or lines where none can be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from rich.console import Console
+
+# Is told how many epochs are done, and what Keras measured in the last: ``loss``, ``mae``,
+# ``val_loss`` and ``val_mae``.
+Watcher = Callable[[int, dict[str, float]], None]
+
+_LINES: Final = 10  # as many as tell how a run goes
+
+
+def watch(epochs: int, console: Console) -> AbstractContextManager[Watcher]:
+    """Show a bar where the console is a terminal, else lines.
+
+    Args:
+        epochs: How many there will be.
+        console: Where to show them.
+    """
+    return bar(epochs, console) if console.is_terminal else lines(epochs, console)
+
+
+@contextmanager
+def bar(epochs: int, console: Console) -> Iterator[Watcher]:
+    """Show a bar that moves with every epoch."""
+    progress = Progress(
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[measured]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+    task = progress.add_task("training", total=epochs, measured="")
+    with progress:
+        yield lambda epoch, measured: progress.update(
+            task, completed=epoch, measured=_shown(measured)
+        )
+
+
+@contextmanager
+def lines(epochs: int, console: Console) -> Iterator[Watcher]:
+    """Write a line every tenth of the run, and at its end."""
+    every = max(1, epochs // _LINES)
+
+    def saw(epoch: int, measured: dict[str, float]) -> None:
+        if epoch % every == 0 or epoch == epochs:
+            line = f"epoch {epoch}/{epochs}  {_shown(measured)}"
+            console.print(line, highlight=False, soft_wrap=True)
+
+    yield saw
+
+
+def _shown(measured: dict[str, float]) -> str:
+    return (
+        f"loss {measured['loss']:.2f} MAE {measured['mae']:.2f}, "
+        f"validation {measured['val_loss']:.2f} {measured['val_mae']:.2f}"
+    )

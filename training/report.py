@@ -1,0 +1,189 @@
+"""The training report: one page that needs no other file, and its pictures beside it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import jinja2
+import numpy as np
+
+from training import plots, recipe
+from training.columns import FEATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from service.contract import Contract
+    from training.fit import History
+    from training.split import Split
+
+PAGE: Final = "index.html"
+
+_PREDICTORS: Final = {
+    "network": "the network",
+    "linear": "linear regression",
+    "mean": "predict the mean",
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """What there is to tell of a run.
+
+    Attributes:
+        contract: What the version says of itself.
+        split: Its rows.
+        history: Loss and MAE after each epoch.
+        predicted: What the network predicts for the test rows, ``[n]``, thousand USD.
+        agreement: How far the exported models stray, thousand USD, by place.
+    """
+
+    contract: Contract
+    split: Split
+    history: History
+    predicted: NDArray[np.floating]
+    agreement: dict[str, float]
+
+
+class Picture(NamedTuple):
+    """One picture in both themes, as the page shows it.
+
+    Attributes:
+        name: Of its files, without their ending.
+        says: What it shows, for those who cannot see it.
+        light: A PNG.
+        dark: A PNG.
+    """
+
+    name: str
+    says: str
+    light: bytes
+    dark: bytes
+
+
+def write(story: Story, folder: Path) -> Path:
+    """Write the page and its pictures.
+
+    Args:
+        story: What to tell.
+        folder: Where to; made where it is missing.
+
+    Returns:
+        The page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = _pictures(story)
+    for picture in pictures.values():
+        (folder / f"{picture.name}.png").write_bytes(picture.light)
+        (folder / f"{picture.name}-dark.png").write_bytes(picture.dark)
+    page = folder / PAGE
+    page.write_text(render(story, pictures), encoding="utf-8")
+    return page
+
+
+def render(story: Story, pictures: dict[str, Picture]) -> str:
+    """Fill the page's template.
+
+    Args:
+        story: What to tell.
+        pictures: By name.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("training"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    template = environment.get_template("report.html")
+    return template.render(
+        contract=story.contract,
+        pictures=pictures,
+        predictors=_PREDICTORS,
+        recipe=_recipe(story.contract.recipe),
+        correlations=_correlations(story.split),
+        agreement=story.agreement,
+        rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
+        colours={"light": plots.LIGHT, "dark": plots.DARK},
+    )
+
+
+def _pictures(story: Story) -> dict[str, Picture]:
+    made = [*_scatters(story.split), *_curves(story.history), *_tests(story)]
+    return {picture.name: picture for picture in made}
+
+
+def _scatters(split: Split) -> list[Picture]:
+    return [
+        _picture(
+            f"feature-{name}",
+            f"{name} against the price, one point a training tract",
+            partial(plots.scatter, split.train, name),
+        )
+        for name in split.train.features
+    ]
+
+
+def _curves(history: History) -> list[Picture]:
+    curves = (
+        ("loss", "Loss", "loss (MSE), squared thousand USD"),
+        ("mae", "Mean absolute error", "MAE, thousand USD"),
+    )
+    return [
+        _picture(
+            metric,
+            f"{says} after each epoch, for train and validation",
+            partial(plots.curve, history, metric, label),
+        )
+        for metric, says, label in curves
+    ]
+
+
+def _tests(story: Story) -> list[Picture]:
+    prices, predicted = story.split.test.prices, story.predicted
+    return [
+        _picture(
+            "prediction",
+            "Prediction against truth, one point a test tract",
+            partial(plots.truth, prices, predicted),
+        ),
+        _picture(
+            "residuals",
+            "Histogram of prediction less truth over the test tracts",
+            partial(plots.residuals, prices, predicted),
+        ),
+    ]
+
+
+def _picture(name: str, says: str, draw: Callable[[plots.Theme], bytes]) -> Picture:
+    return Picture(name, says, draw(plots.LIGHT), draw(plots.DARK))
+
+
+def _recipe(stored: dict[str, Any]) -> list[tuple[str, str, recipe.Knob]]:
+    knobs = recipe.knobs()
+    return [(name, _shown(value), knobs[name]) for name, value in stored.items()]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _correlations(split: Split) -> list[tuple[str, str, float | None]]:
+    train = split.train
+    return [
+        (
+            name,
+            FEATURES[name].meaning,
+            plots.correlation(train.frame[name].to_numpy(np.float64), train.prices),
+        )
+        for name in train.features
+    ]

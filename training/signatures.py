@@ -1,0 +1,11 @@
+"""The names that callers of a version meet: its signatures, their input and their output."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BATCH: Final = "serving_default"  # takes INPUT
+NAMED: Final = "named"  # takes one input a feature, under the feature's name
+
+INPUT: Final = "features"
+OUTPUT: Final = "price"
