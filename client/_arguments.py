@@ -1,0 +1,166 @@
+"""The command line: every flag, with its default."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from client._client import DEFAULT_MODEL, DEFAULT_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+WAIT_TIMEOUT_S: Final = 60.0
+_PAIR: Final = re.compile(r"(?P<name>[^=/]+)=(?P<value>.*)", re.DOTALL)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser. The common flags may stand before the command or after it."""
+    common = _common()
+    root = argparse.ArgumentParser(
+        prog="python -m client",
+        description="Ask a Hearth server for prices.",
+        parents=[common],
+        allow_abbrev=False,
+    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_predict, _add_models, _add_wait):
+        add(commands, common)
+    return root
+
+
+def parse(argv: Sequence[str] | None, environ: Mapping[str, str]) -> argparse.Namespace:
+    """Read a command line.
+
+    Args:
+        argv: The arguments; None: the process's own.
+        environ: ``HEARTH_URL`` is the default for ``--url``.
+
+    Returns:
+        All settings; ``houses`` are split into ``pairs`` or a ``path``.
+
+    Raises:
+        SystemExit: They are wrong (2), or were only asked for (0).
+    """
+    root = parser()
+    given = root.parse_args(argv)
+    for name, value in _defaults(environ, given.command).items():
+        vars(given).setdefault(name, value)
+    try:
+        if given.command == "predict":
+            _split_houses(given)
+    except ValueError as error:
+        root.error(str(error))
+    return given
+
+
+def _defaults(environ: Mapping[str, str], command: str) -> dict[str, Any]:
+    return {
+        "url": environ.get("HEARTH_URL") or DEFAULT_URL,
+        "model": DEFAULT_MODEL,
+        "version_number": None,
+        "label": None,
+        "timeout_s": WAIT_TIMEOUT_S if command == "wait" else 30.0,
+        "retries": 3,
+        "signature_name": None,
+        "chunk_rows": 1000,
+    }
+
+
+def _common() -> argparse.ArgumentParser:
+    # Without defaults here: the command's parser would overwrite what stood before it.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    add = common.add_argument
+    add("--url", help=f"where the server is (HEARTH_URL, else {DEFAULT_URL})")
+    add("--model", help=f"the model's name ({DEFAULT_MODEL})")
+    add("--version_number", type=_at_least(1), metavar="N", help="ask this version")
+    add("--label", help="ask the version with this label")
+    add("--signature_name", metavar="NAME", help="ask this signature (the model's default)")
+    add(
+        "--timeout_s",
+        type=seconds,
+        metavar="SECONDS",
+        help=f"time for one request with its retries (30); for wait, in all ({WAIT_TIMEOUT_S:g})",
+    )
+    add("--retries", type=_at_least(0), metavar="N", help="send a request again so often (3)")
+    return common
+
+
+def _add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
+    predict = commands.add_parser(
+        "predict",
+        parents=[common],
+        allow_abbrev=False,
+        help="price one house, or a table of houses",
+        description="Price one house given as NAME=NUMBER ..., or a CSV file ('-': stdin).",
+    )
+    predict.add_argument("houses", nargs="+", metavar="NAME=NUMBER | FILE")
+    predict.add_argument("-o", "--output", metavar="FILE", help="write here (stdout)")
+    predict.add_argument("--json", action="store_true", help="one house: answer in JSON")
+    predict.add_argument("--restart", action="store_true", help="drop what an earlier run left")
+    rows = predict.add_argument("--chunk_rows", type=_at_least(1), default=argparse.SUPPRESS)
+    rows.metavar, rows.help = "N", "rows in one request (1000)"
+
+
+def _add_models(commands: Any, common: argparse.ArgumentParser) -> None:
+    models = commands.add_parser(
+        "models", parents=[common], allow_abbrev=False, help="show models and their versions"
+    )
+    models.add_argument("--json", action="store_true", help="answer in JSON")
+
+
+def _add_wait(commands: Any, common: argparse.ArgumentParser) -> None:
+    commands.add_parser(
+        "wait", parents=[common], allow_abbrev=False, help="return when the server is ready"
+    )
+
+
+def _split_houses(given: argparse.Namespace) -> None:
+    """Tell NAME=NUMBER pairs from a path, and check what goes with which.
+
+    Raises:
+        ValueError: They are mixed, or a flag does not go with them.
+    """
+    found = [_PAIR.fullmatch(house) for house in given.houses]
+    given.pairs = given.path = None
+    if all(found):
+        given.pairs = _pairs([match for match in found if match])
+    elif len(found) == 1:
+        given.path = given.houses[0]
+    else:
+        raise ValueError("give NAME=NUMBER ... for one house, or one FILE")
+    if given.path is not None and given.json:
+        raise ValueError("--json goes with NAME=NUMBER ..., not with a FILE")
+    if given.pairs is not None and (given.output or given.restart):
+        raise ValueError("--output and --restart go with a FILE, not with NAME=NUMBER ...")
+
+
+def _pairs(found: Sequence[re.Match[str]]) -> dict[str, float]:
+    pairs: dict[str, float] = {}
+    for match in found:
+        name, value = match["name"], match["value"]
+        if name in pairs:
+            raise ValueError(f"{name} is given twice")
+        try:
+            pairs[name] = float(value)
+        except ValueError:
+            raise ValueError(f"{name} is {value!r}, not a number") from None
+    return pairs
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _at_least(limit: int) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        value = int(text)
+        if value < limit:
+            raise argparse.ArgumentTypeError(f"{value} is below {limit}")
+        return value
+
+    return integer

@@ -1,0 +1,168 @@
+"""Prices the records of a table, chunk by chunk."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO
+
+from client._csv import TableError, encoded, records
+from client._errors import HearthError, InvalidRequest
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
+
+    from client._client import Client
+    from client._contract import Contract
+    from client._csv import Record
+    from client._progress import Progress
+
+
+class Pricer:
+    """Prices the records of one table.
+
+    Args:
+        client: Asks one version of the model.
+        contract: That version's.
+        name: What errors call the file.
+        header: The table's first record.
+
+    Raises:
+        TableError: A column is missing, or there twice, or prices are there already.
+    """
+
+    def __init__(self, client: Client, contract: Contract, name: str, header: Record) -> None:
+        self._client = client
+        self._name = name
+        self._width = len(header.fields)
+        self._line_end = header.line_end or "\n"
+        columns = [field.strip() for field in header.fields]
+        try:
+            contract.check_columns(columns)
+        except InvalidRequest as error:
+            raise TableError(f"{name}: {error.message}") from error
+        self._features = [(name, columns.index(name)) for name in contract.feature_names]
+        self.header = self.extended(header, contract.output)
+
+    def extended(self, record: Record, field: str) -> str:
+        """A record's text with one more field."""
+        return f"{record.body},{field}{record.line_end or self._line_end}"
+
+    def price(self, chunk: list[Record], first: int) -> str:
+        """Price some records.
+
+        Args:
+            chunk: The records.
+            first: How many rows stand before them in the table.
+
+        Returns:
+            Their text, each with its price.
+
+        Raises:
+            TableError: A record has more or fewer fields than the header, or no number
+                where a feature is.
+            HearthError: The server refused, or did not answer.
+        """
+        rows = [self._row(record) for record in chunk]
+        try:
+            prices = self._client.predict_rows(rows, first=first)
+        except HearthError as error:
+            if error.row is not None:
+                place = f"{self._name}, line {chunk[error.row - first].line}"
+                error.message = f"{place}: {error.message}"
+            raise
+        priced = zip(chunk, prices, strict=True)
+        return "".join(self.extended(record, repr(price)) for record, price in priced)
+
+    def is_priced(self, done: Record, record: Record) -> bool:
+        """Whether a record of an output is this one, complete with its price."""
+        price = done.fields[-1]
+        return done.text == self.extended(record, price) and _is_number(price)
+
+    def _row(self, record: Record) -> list[float]:
+        place = f"{self._name}, line {record.line}"
+        if len(record.fields) != self._width:
+            raise TableError(f"{place}: {len(record.fields)} fields, the header has {self._width}")
+        return [
+            _number(record.fields[index], f"{place}, column {name}")
+            for name, index in self._features
+        ]
+
+
+class Run:
+    """One run over a table: what is still to be read, and how it is priced.
+
+    Args:
+        client: Asks one version of the model.
+        source: The table, as ``decoded`` gives it.
+        name: What errors call it.
+
+    Attributes:
+        rows: The records that are still to be priced.
+        pricer: Prices them.
+        size: Bytes of the table; None where they are not known.
+
+    Raises:
+        TableError: The table is empty, or lacks a column.
+        HearthError: The server did not tell its contract.
+    """
+
+    def __init__(self, client: Client, source: TextIOWrapper, name: str) -> None:
+        self._source = source
+        self._chunk_rows = client.chunk_rows
+        self.rows = records(source, name)
+        header = next(self.rows, None)
+        if header is None:
+            raise TableError(f"{name} is empty: a table begins with the names of its columns")
+        self.pricer = Pricer(client, client.contract(), name, header)
+        self.size = _size(source)
+
+    def write(self, sink: BinaryIO, done: int, progress: Progress) -> int:
+        """Price the records that are left, and write each chunk as soon as it is priced.
+
+        Args:
+            sink: Where they go.
+            done: How many rows are written already.
+            progress: Is told after each chunk.
+
+        Returns:
+            How many rows are written then.
+
+        Raises:
+            TableError, HearthError: A record cannot be priced; the chunks before it are
+                written.
+        """
+        while chunk := list(itertools.islice(self.rows, self._chunk_rows)):
+            sink.write(encoded(self.pricer.price(chunk, done)))
+            sink.flush()
+            done += len(chunk)
+            progress.show(done, self._position())
+        return done
+
+    def _position(self) -> int:
+        return os.lseek(self._source.fileno(), 0, os.SEEK_CUR) if self.size else 0
+
+
+def _size(source: TextIOWrapper) -> int | None:
+    try:
+        status = os.fstat(source.fileno())
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _number(text: str, place: str) -> float:
+    if not text.strip():
+        raise TableError(f"{place} is empty")
+    if not _is_number(text):
+        raise TableError(f"{place}: {text!r} is not a finite number")
+    return float(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text)) and "_" not in text  # Python's own digit grouping
+    except ValueError:
+        return False

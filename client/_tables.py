@@ -1,0 +1,59 @@
+"""pandas tables: the columns that a model needs, as rows of finite numbers.
+
+pandas is imported here and nowhere else, and only by who holds a table already.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from client._errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from client._contract import Contract
+
+
+def rows_of(table: pd.DataFrame, contract: Contract) -> list[list[float]]:
+    """Pick a model's features out of a table.
+
+    Args:
+        table: One house a row; columns beyond the features are left alone. A text that
+            is a number counts as one.
+        contract: Names the features, in order.
+
+    Returns:
+        ``n`` rows of ``len(contract.features)`` finite numbers.
+
+    Raises:
+        InvalidRequest: A column is missing, there twice, or not of numbers; or one
+            value is missing, text, NaN or an infinity; or the table has prices already.
+    """
+    contract.check_columns([str(name) for name in table.columns])
+    columns = [_numbers(table[name], name, table.index) for name in contract.feature_names]
+    rows: list[list[float]] = np.column_stack(columns).tolist()
+    return rows
+
+
+def with_prices(table: pd.DataFrame, contract: Contract, prices: list[float]) -> pd.DataFrame:
+    """Copy a table and append its prices as the column that the contract names."""
+    return table.assign(**{contract.output: np.asarray(prices, dtype=np.float64)})
+
+
+def _numbers(column: pd.Series[Any], name: str, index: pd.Index[Any]) -> NDArray[np.float64]:
+    if getattr(column.dtype, "kind", "O") in "mMc":
+        raise InvalidRequest(f"column {name} holds {column.dtype}, not numbers")
+    numbers = pd.to_numeric(column, errors="coerce")
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        row = int(bad[0])
+        raise InvalidRequest(
+            f"row {index[row]!r}, column {name}: {column.iloc[row]!r} is not a finite number",
+            row=row,
+        )
+    return values
