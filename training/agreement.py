@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from service import contract
 from training.errors import DisagreementError
-from training.signatures import BATCH, INPUT, NAMED, OUTPUT
+from training.signatures import BATCH, EXAMPLES, INPUT, NAMED, OUTPUT, REGRESS, VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ def measure(
     inputs = {
         BATCH: {INPUT: batch},
         NAMED: {name: batch[:, i] for i, name in enumerate(features)},
+        REGRESS: {EXAMPLES: np.array(_examples(batch, features), object)},
     }
     return {
         f"{executor} {signature}": largest_difference(answer(inputs[signature]), expected)
@@ -78,12 +79,28 @@ def _signatures(folder: Path) -> Iterator[tuple[str, str, Any]]:
     for signature in (BATCH, NAMED):
         yield "SavedModel", signature, _ask_saved_model(loaded.signatures[signature])
         yield "LiteRT", signature, _ask_litert(interpreter.get_signature_runner(signature))
+    # LiteRT knows no messages: there a server reads them itself.
+    yield "SavedModel", REGRESS, _ask_saved_model(loaded.signatures[REGRESS], VALUES)
 
 
-def _ask_saved_model(function: Any) -> Any:
-    def ask(inputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+def _examples(batch: NDArray[np.float32], features: tuple[str, ...]) -> list[bytes]:
+    return [
+        tf.train.Example(
+            features=tf.train.Features(
+                feature={
+                    name: tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                    for name, value in zip(features, row, strict=True)
+                }
+            )
+        ).SerializeToString()
+        for row in batch
+    ]
+
+
+def _ask_saved_model(function: Any, output: str = OUTPUT) -> Any:
+    def ask(inputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         tensors = {name: tf.constant(values) for name, values in inputs.items()}
-        answer: NDArray[np.float32] = function(**tensors)[OUTPUT].numpy()
+        answer: NDArray[np.float32] = function(**tensors)[output].numpy()
         return answer
 
     return ask

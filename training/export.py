@@ -2,6 +2,8 @@
 
 ``serving_default`` takes ``features``, float32 ``[n, features]``; ``named`` takes one
 float32 ``[n]`` a feature under its own name. Both answer ``price``, float32 ``[n]``.
+``regress``, in the SavedModel alone, takes serialised ``tf.Example`` messages ``[n]`` with
+one float a feature, and answers ``outputs``, float32 ``[n]``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from service import contract
-from training.signatures import BATCH, INPUT, NAMED, OUTPUT
+from training.signatures import BATCH, EXAMPLES, INPUT, NAMED, OUTPUT, REGRESS, VALUES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,7 @@ _WARM_UP_ROWS: Final = (1, 8, 64)
 
 
 def write_saved_model(model: Any, features: tuple[str, ...], folder: Path) -> None:
-    """Write the SavedModel with both signatures.
+    """Write the SavedModel with its three signatures.
 
     Args:
         model: The trained ``keras.Model``.
@@ -45,11 +47,16 @@ def write_saved_model(model: Any, features: tuple[str, ...], folder: Path) -> No
         lambda columns: {OUTPUT: model(tf.stack([columns[it] for it in features], axis=1))[:, 0]},
         input_signature=[{it: tf.TensorSpec([None], tf.float32, name=it) for it in features}],
     )
+    archive.add_endpoint(
+        REGRESS,
+        lambda examples: {VALUES: model(_parsed(examples, features))[:, 0]},
+        input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)],
+    )
     archive.write_out(str(folder), verbose=False)
 
 
 def write_litert(folder: Path) -> None:
-    """Convert the version's SavedModel to LiteRT, with both signatures.
+    """Convert the version's SavedModel to LiteRT, with the signatures that take numbers.
 
     Args:
         folder: The version's folder, with its SavedModel.
@@ -74,6 +81,13 @@ def write_warm_up(name: str, batch: NDArray[np.float32], folder: Path) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for rows in _WARM_UP_ROWS:
             writer.write(_predict_log(name, batch[:rows]).SerializeToString())
+
+
+def _parsed(examples: Any, features: tuple[str, ...]) -> Any:
+    """The batch ``[n, features]`` that serialised ``tf.Example`` messages hold."""
+    one_float = tf.io.FixedLenFeature([], tf.float32)
+    columns = tf.io.parse_example(examples, dict.fromkeys(features, one_float))
+    return tf.stack([columns[it] for it in features], axis=1)
 
 
 def _predict_log(name: str, batch: NDArray[np.float32]) -> Any:

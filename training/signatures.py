@@ -6,6 +6,9 @@ from typing import Final
 
 BATCH: Final = "serving_default"  # takes INPUT
 NAMED: Final = "named"  # takes one input a feature, under the feature's name
+REGRESS: Final = "regress"  # takes EXAMPLES, gives VALUES: TensorFlow Serving's own names
 
 INPUT: Final = "features"
 OUTPUT: Final = "price"
+EXAMPLES: Final = "inputs"
+VALUES: Final = "outputs"

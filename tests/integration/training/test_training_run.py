@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from service import contract
+from service.messages import example_pb2
 from training import __main__ as command
 from training import agreement
 from training.errors import DisagreementError
@@ -43,6 +44,13 @@ def litert(version: Path, signature: str):
 
     interpreter = Interpreter(str(version / "model.tflite"), num_threads=1)
     return interpreter.get_signature_runner(signature)
+
+
+def serialised_example(row) -> bytes:
+    example = example_pb2.Example()
+    for name, value in zip(FEATURES, row, strict=True):
+        example.features.feature[name].float_list.value.append(value)
+    return example.SerializeToString()
 
 
 def saved_model(version: Path, signature: str):
@@ -170,6 +178,17 @@ def test_saved_model_and_litert_agree_in_both_signatures(version, described):
     assert {(answer.shape, str(answer.dtype)) for answer in answers} == {((102,), "float32")}
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], atol=described.tolerance, rtol=0)
+
+
+def test_regress_signature_reads_examples_as_tensorflow_serving_sends_them(version, described):
+    _, test_rows = keras_split()
+    batch = test_rows[FEATURES].to_numpy(np.float32)
+    examples = [serialised_example(row) for row in batch]
+
+    answer = saved_model(version, "regress")(inputs=np.array(examples, object))["outputs"].numpy()
+
+    expected = litert(version, "serving_default")(features=batch)["price"]
+    np.testing.assert_allclose(answer, expected, atol=described.tolerance, rtol=0)
 
 
 def test_golden_rows_are_answered_as_keras_did(version, described):
@@ -359,6 +378,7 @@ def test_difference_is_measured_in_every_executor_and_signature(version):
     measured = agreement.measure(version, ("RM", "AGE", "LSTAT"), batch, answer)
 
     places = [f"{model} {name}" for name in SIGNATURES for model in ("SavedModel", "LiteRT")]
+    places.append("SavedModel regress")
     assert measured == {place: pytest.approx(0.25, abs=1e-3) for place in places}
     with pytest.raises(
         DisagreementError, match=r"by 0\.25 thousand USD, more than --tolerance 0\.2"
