@@ -1,0 +1,97 @@
+# Hearth's commands; `make` alone lists them. Set a variable behind the target: make serve REST_PORT=9000
+
+REST_PORT = 8501
+PORT      = 8500
+HOST      = 127.0.0.1
+WORKERS   = 1
+MODELS    = models
+FORCE     =
+ARGS      =
+PYTHON    = python3
+COMPOSE   = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+RUN     := $(VENV)/.installed-run
+DEV     := $(VENV)/.installed-dev
+INSTALL := requirements/install-venv
+SCRIPTS := .ci/run requirements/install-venv requirements/install-python-parts requirements/install-system \
+           deploy/wait-healthy
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train serve test unit integration e2e check format bench up down lock clean system
+
+help:
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS FORCE PYTHON, and ARGS for further flags;"
+	@echo "  for example: make serve REST_PORT=9000 WORKERS=2"
+
+setup: $(DEV) ## Make .venv with all that serving, training and testing need
+	@echo "$(VENV) is complete"
+
+train: $(RUN) ## Train a new model version; FORCE=1 also where nothing has changed
+	@exec $(BIN)/python -m training --data data/boston_housing.csv --models $(MODELS) --name housing $(if $(FORCE),--force) $(ARGS)
+
+serve: $(RUN) ## Serve the newest version on REST_PORT; train first if there is none
+	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
+	@exec $(BIN)/python -m service --rest_api_port=$(REST_PORT) --port=$(PORT) --host=$(HOST) --workers=$(WORKERS) \
+	  --model_name=housing --model_base_path=$(MODELS)/housing $(ARGS)
+
+test: $(DEV) system ## Run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+unit integration e2e: $(DEV)
+	@$(BIN)/python -m pytest tests/$@ $(ARGS)
+
+unit: ## Run the tests that need no TensorFlow and no socket
+integration: ## Run the tests with TensorFlow, files and processes
+e2e: system ## Run the tests of the whole stack
+
+check: $(DEV) ## Check format, style, types and scripts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
+	  else echo "shellcheck is not installed: the scripts were not checked"; fi
+
+format: $(DEV) ## Format the code and put right what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(DEV) system ## Measure the service and training beside their peers
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+up: ## Train, serve and watch in containers; wait until all are healthy
+	@REST_PORT=$(REST_PORT) PORT=$(PORT) WORKERS=$(WORKERS) $(COMPOSE) up --build --detach $(ARGS)
+	@deploy/wait-healthy $(COMPOSE)
+
+down: ## Stop the containers; the volumes with models and metrics stay
+	@$(COMPOSE) down
+
+lock: $(DEV) ## Pin the packages of requirements/*.in anew; ARGS=--upgrade for newer ones
+	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd requirements; set -e; \
+	  $(COMPILE) $(ARGS) dev.in -o dev.txt; \
+	  for list in run service training client; do $(COMPILE) -c dev.txt $$list.in -o $$list.txt; done; \
+	  $(COMPILE) --no-deps -c dev.txt protocol.in -o protocol.txt
+
+clean: ## Remove .venv and caches; models stay
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "models stay: rm -r $(MODELS) removes them, '$(COMPOSE) down --volumes' those of the containers"
+
+system:
+	@requirements/install-system
+
+# Missing or newer than what was installed, the interpreter makes both below out of date.
+$(BIN)/python: ;
+
+# dev.txt holds all of run.txt in the same versions, so that installing it does for both.
+$(RUN): requirements/run.txt $(BIN)/python
+	@$(INSTALL) $(VENV) "$(PYTHON)" run
+	@touch $@
+
+$(DEV): requirements/dev.txt $(BIN)/python
+	@$(INSTALL) $(VENV) "$(PYTHON)" dev
+	@touch $@ $(RUN)
