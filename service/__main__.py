@@ -7,11 +7,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from service.monitoring.shared import shared_between_workers
 from service.settings import Settings, SettingsError, parse
+from service.shared import shared_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _USAGE_ERROR: Final = 2
 _FAILED: Final = 1
@@ -34,29 +35,38 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         format="%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s",
         stream=sys.stderr,
     )
-    with shared_between_workers():
-        return _run(settings)
+    for name in settings.without_effect:
+        logging.getLogger("hearth").warning("--%s has no effect here", name)
+    with shared_folder() as folder:
+        return _run(settings, folder)
 
 
-def _run(settings: Settings) -> int:
+def _run(settings: Settings, folder: Path) -> int:
     # Only now: prometheus_client looks at its folder when it is imported.
+    from service.errors import InvalidRequest  # noqa: PLC0415
     from service.http.server import PortError, Server, check_port  # noqa: PLC0415
+    from service.process import check_files, initial_config  # noqa: PLC0415
+    from service.repository.agreement import Agreement  # noqa: PLC0415
     from service.welcome import welcome  # noqa: PLC0415
 
     try:
         check_port("--rest_api_port", settings.host, settings.rest_api_port)
         if settings.port:
             check_port("--port", settings.host, settings.port)
-    except PortError as error:
+        check_files(settings)
+        agreement = Agreement(folder / "agreement")
+        models = initial_config(settings)
+        agreement.want(models)
+    except (PortError, InvalidRequest) as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return _FAILED
 
     def announce() -> None:
         if not settings.quiet:
-            print(welcome(settings), flush=True)
+            print(welcome(settings, models), flush=True)
 
     try:
-        Server(settings, announce).run()
+        Server(settings, agreement, announce).run()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else _FAILED
     return 0

@@ -12,7 +12,8 @@ class Health:
     """Readiness.
 
     Args:
-        repository: Ready is who serves a version of every model.
+        repository: Ready is who serves a version of some model; one that cannot be served
+            must not take the others away.
 
     Attributes:
         draining: Set once the worker goes down: it still answers, but is not ready.
@@ -27,4 +28,6 @@ class Health:
         if self.draining:
             return "shutting down"
         problems = self._repository.problems()
+        if len(problems) < len(self._repository.names()):
+            return ""
         return "; ".join(f"model {name}: {problem}" for name, problem in problems.items())

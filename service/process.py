@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from service.config_files import read_metrics_path, read_tls
+from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
@@ -14,8 +15,11 @@ from service.http.front import Front
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.metrics import Metrics
+from service.repository.config import ModelConfig, parse_config
+from service.repository.control import Control
 from service.repository.loading import load_version
-from service.repository.repository import ModelConfig, Repository, RetryPolicy
+from service.repository.repository import Repository, RetryPolicy
+from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.server import RpcServer
 from service.rpc.tensorflow_serving import TensorFlowServing
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from pathlib import Path
 
+    from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.settings import Settings
 
@@ -36,13 +41,14 @@ class Process:
 
     Args:
         settings: The knobs.
+        agreement: What all workers agree on.
 
     Attributes:
         settings: The knobs.
         health: Readiness, to be turned when the worker goes down.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, agreement: Agreement) -> None:
         self.settings = settings
         self._metrics = Metrics()
         self._repository = _repository(settings, self._metrics)
@@ -53,14 +59,25 @@ class Process:
         exchanges = Exchanges(_Recorder(self._metrics, access_log))
         parts = Parts(
             repository=self._repository,
-            apis=(RestTensorFlowServing(self._repository),),
+            apis=(
+                RestTensorFlowServing(self._repository, cors=settings.rest_api_enable_cors_support),
+            ),
             health=self.health,
             exchanges=exchanges,
             exposition=self._metrics.exposition,
+            metrics_paths=_metrics_paths(settings),
         )
-        self._rpc = _rpc_server(settings, self._repository, exchanges, self.health)
+        control = Control(
+            agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
+        )
+        self._rpc = _rpc_server(settings, self._repository, control, exchanges, self.health)
         self._front = Front(create_app(parts), parts, settings)
-        self._watcher = _Watcher(self._repository, settings.file_system_poll_wait_seconds)
+        self._watcher = Watcher(
+            self._repository,
+            agreement,
+            _config_file(settings),
+            settings.file_system_poll_wait_seconds,
+        )
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Answer one request."""
@@ -69,7 +86,6 @@ class Process:
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""
         self._metrics.worker_started()
-        self._repository.poll()
         self._watcher.start()
         if self._rpc is not None:
             self._rpc.start()
@@ -96,31 +112,50 @@ class _Recorder:
         self._access_log.write(exchange, status, seconds)
 
 
-class _Watcher:
-    """Polls the repository in a thread of its own."""
+def check_files(settings: Settings) -> None:
+    """Make sure, before anything is started, that the config files can be used.
 
-    def __init__(self, repository: Repository, interval_s: float) -> None:
-        self._repository = repository
-        self._interval_s = interval_s
-        self._stopped = threading.Event()
+    Raises:
+        InvalidRequest: One cannot.
+    """
+    _metrics_paths(settings)
+    if settings.ssl_config_file is not None:
+        read_tls(settings.ssl_config_file)
 
-    def start(self) -> None:
-        if self._interval_s > 0:
-            threading.Thread(target=self._watch, name="repository", daemon=True).start()
 
-    def stop(self) -> None:
-        self._stopped.set()
+def _metrics_paths(settings: Settings) -> list[str]:
+    path = settings.monitoring_config_file
+    further = None if path is None else read_metrics_path(path)
+    return ["/metrics"] if further in {None, "/metrics"} else ["/metrics", str(further)]
 
-    def _watch(self) -> None:
-        while not self._stopped.wait(self._interval_s):
-            try:
-                self._repository.poll()
-            except Exception:  # noqa: BLE001 - without this thread no new version is ever found
-                _log.exception("the models' folders could not be looked at")
+
+def initial_config(settings: Settings) -> list[ModelConfig]:
+    """What the flags ask to serve.
+
+    Raises:
+        InvalidRequest: The model config file cannot be read, or makes no sense.
+    """
+    path = settings.model_config_file
+    if path is None:
+        return [ModelConfig(settings.model_name, settings.model_base_path)]
+    try:
+        return parse_config(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"--model_config_file: {path} cannot be read: {error}") from error
+
+
+def _config_file(settings: Settings) -> ConfigFile | None:
+    if settings.model_config_file is None:
+        return None
+    return ConfigFile(settings.model_config_file, settings.model_config_file_poll_wait_seconds)
 
 
 def _rpc_server(
-    settings: Settings, repository: Repository, exchanges: Exchanges, health: Health
+    settings: Settings,
+    repository: Repository,
+    control: Control,
+    exchanges: Exchanges,
+    health: Health,
 ) -> RpcServer | None:
     addresses = [f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else []
     if settings.port:
@@ -130,15 +165,26 @@ def _rpc_server(
         return None
     services = TensorFlowServing(
         repository,
+        control,
         settings.max_body_bytes,
         as_content=settings.enable_serialization_as_tensor_content,
     ).services()
-    threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc")
+    threads = ThreadPoolExecutor(settings.grpc_max_threads, thread_name_prefix="rpc")
     limits = [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
     ]
-    return RpcServer(addresses, services, Calls(exchanges, threads), health, limits)
+    options = [*limits, *_channel_arguments(settings.grpc_channel_arguments)]
+    tls = None if settings.ssl_config_file is None else read_tls(settings.ssl_config_file)
+    return RpcServer(addresses, services, Calls(exchanges, threads), health, options, tls)
+
+
+def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
+    """``name=value,name=value``: what looks like a whole number is one, as there."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    return [
+        (name, int(value) if value.lstrip("-").isdigit() else value) for name, _, value in pairs
+    ]
 
 
 def _repository(settings: Settings, metrics: Metrics) -> Repository:
@@ -146,7 +192,7 @@ def _repository(settings: Settings, metrics: Metrics) -> Repository:
         return load_version(model, number, path, settings.executor)
 
     return Repository(
-        [ModelConfig(settings.model_name, settings.model_base_path)],
+        (),
         load,
         metrics,
         RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000),

@@ -7,10 +7,12 @@ Flags have TensorFlow Serving's names where it has the knob, and its forms:
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field, fields
+import os
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from service import VERSION
 from service.inference.executor import AUTO, EXECUTORS
 from service.monitoring.access_log import parse_access_log
 
@@ -84,6 +86,32 @@ def _access_log(text: str) -> str:
     return text
 
 
+def _channel_arguments(text: str) -> str:
+    for pair in filter(None, text.split(",")):
+        if "=" not in pair:
+            raise SettingsError(f"has {pair!r}, expected name=value")
+    return text
+
+
+# As many threads as TensorFlow Serving takes.
+_THREADS: Final = 4 * (os.cpu_count() or 1)
+
+# Flags of tensorflow_model_server that change nothing here. They are accepted, so that its
+# command lines work, and named in a warning.
+WITHOUT_EFFECT: Final = (
+    "batching_parameters_file", "enable_batching", "enable_grpc_healthcheck_service",
+    "enable_per_model_batching_parameters", "enable_profiler",
+    "enable_signature_method_name_check", "flush_filesystem_caches", "mixed_precision",
+    "num_load_threads", "num_tflite_interpreters_per_pool", "num_tflite_pools",
+    "num_unload_threads", "per_process_gpu_memory_fraction", "platform_config_file",
+    "remove_unused_fields_from_bundle_metagraph", "skip_initialize_tpu",
+    "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
+    "tensorflow_session_config_file", "tensorflow_session_parallelism",
+    "thread_pool_factory_config_file", "xla_cpu_compilation_enabled",
+    "xla_gpu_compilation_enabled",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Settings:
     """The knobs of one service."""
@@ -100,6 +128,19 @@ class Settings:
     workers: int = _knob(1, "Worker processes, each with its own models.", _whole(1, 256))
     model_name: str = _knob("default", "Name of the model.", _name)
     model_base_path: Path = _knob(Path("models/default"), "Folder of the model's versions.", Path)
+    model_config_file: Path | None = _knob(
+        None,
+        "Text form of a ModelServerConfig with the models to serve; instead of the two above.",
+        Path,
+    )
+    model_config_file_poll_wait_seconds: float = _knob(
+        0.0, "Seconds between looks at the model config file; 0 reads it once.", _real(0, 86400)
+    )
+    allow_version_labels_for_unavailable_models: bool = _knob(
+        default=False,
+        meaning="A label may be given to a version that is not served yet.",
+        read=_switch,
+    )
     executor: str = _knob(
         AUTO, f"What runs the model: {', '.join(EXECUTORS)}.", _one_of(*EXECUTORS)
     )
@@ -112,10 +153,28 @@ class Settings:
     load_retry_interval_micros: int = _knob(
         60_000_000, "Microseconds between such tries.", _whole(0, 10**12)
     )
-    threads: int = _knob(
-        8,
-        "Threads of a worker for requests that take longer than the event loop may.",
-        _whole(1, 256),
+    rest_api_num_threads: int = _knob(
+        _THREADS,
+        "Threads of a worker for REST requests that the event loop may not wait for.",
+        _whole(1, 4096),
+    )
+    grpc_max_threads: int = _knob(
+        _THREADS,
+        "Threads of a worker for gRPC calls that the event loop may not wait for.",
+        _whole(1, 4096),
+    )
+    rest_api_timeout_in_ms: int = _knob(
+        30_000, "Milliseconds that a REST request may take once it is there.", _whole(1, 10**9)
+    )
+    rest_api_enable_cors_support: bool = _knob(
+        default=False, meaning="Let pages of other origins ask (CORS).", read=_switch
+    )
+    monitoring_config_file: Path | None = _knob(
+        None, "Text form of a MonitoringConfig: a further path for the metrics.", Path
+    )
+    ssl_config_file: Path | None = _knob(None, "Text form of an SSLConfig: TLS for gRPC.", Path)
+    grpc_channel_arguments: str = _knob(
+        "", "Channel arguments of gRPC: name=value,name=value.", _channel_arguments
     )
     max_body_bytes: int = _knob(
         64 * 2**20, "Bytes of a request's body; more is refused.", _whole(1, 2**31 - 1)
@@ -143,6 +202,9 @@ class Settings:
     )
     quiet: bool = _knob(False, "Do not print where everything is at the start.", _switch)  # noqa: FBT003 - a knob's default
 
+    # Flags that were given and change nothing.
+    without_effect: tuple[str, ...] = ()
+
 
 # Variables of TensorFlow Serving's image, and the folder that its models lie in there.
 _ENVIRONMENT: Final = ("MODEL_NAME", "MODEL_BASE_PATH")
@@ -164,11 +226,19 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """
     given = vars(_parser().parse_args(arguments))
     values = _from_environment(environment)
-    for knob in fields(Settings):
+    for knob in knobs():
         text = given[knob.name]
         if text is not None:
             values[knob.name] = _read(f"--{knob.name}", knob.metadata["read"], text)
+    if given["use_alts_credentials"] not in {None, "false"}:
+        raise SettingsError("--use_alts_credentials is not supported; use --ssl_config_file")
+    values["without_effect"] = tuple(name for name in WITHOUT_EFFECT if given[name] is not None)
     return Settings(**values)
+
+
+def knobs() -> list[Field[Any]]:
+    """The fields of ``Settings`` that are flags."""
+    return [knob for knob in fields(Settings) if "meaning" in knob.metadata]
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -200,7 +270,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Serves the newest version of a model over TensorFlow Serving's REST.",
         allow_abbrev=False,
     )
-    for knob in fields(Settings):
+    parser.add_argument("--version", action="version", version=f"hearth {VERSION}")
+    for name in (*WITHOUT_EFFECT, "use_alts_credentials"):
+        parser.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
+    for knob in knobs():
         switch = knob.metadata["read"] is _switch
         parser.add_argument(
             f"--{knob.name}",

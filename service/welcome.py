@@ -9,46 +9,51 @@ from service import contract as contracts
 from service.repository.storage import find_versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from service.contract import Contract
+    from service.repository.config import ModelConfig
     from service.settings import Settings
 
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to show a local address instead
 
 
-def welcome(settings: Settings) -> str:
+def welcome(settings: Settings, models: Sequence[ModelConfig]) -> str:
     """The text to show.
 
     Args:
         settings: The knobs of the service that is up.
+        models: What it serves.
     """
     host = "localhost" if settings.host in _EVERYWHERE else settings.host
-    url = f"http://{f'[{host}]' if ':' in host else host}:{settings.rest_api_port}"
-    model = settings.model_name
-    return (
-        f"Hearth serves {model} from {settings.model_base_path}\n"
-        f"  page     {url}/\n"
-        f"  API      {url}/v1/models/{model}\n"
-        f"  metrics  {url}/metrics\n"
-        f"{_grpc(host, settings.port)}"
-        f"Ask it:\n"
-        f"  curl -d '{_example(_newest_contract(settings))}' {url}/v1/models/{model}:predict"
-    )
+    host = f"[{host}]" if ":" in host else host
+    url = f"http://{host}:{settings.rest_api_port}"
+    served = ", ".join(f"{model.name} from {model.base_path}" for model in models) or "no model yet"
+    lines = [
+        f"Hearth serves {served}",
+        f"  page     {url}/",
+        f"  API      {url}/v1/models",
+        f"  metrics  {url}/metrics",
+    ]
+    if settings.port:
+        lines.append(f"  gRPC     {host}:{settings.port}")
+    if models:
+        path = f"{url}/v1/models/{models[0].name}:predict"
+        lines += ["Ask it:", f"  curl -d '{_example(models[0])}' {path}"]
+    return "\n".join(lines)
 
 
-def _grpc(host: str, port: int) -> str:
-    return f"  gRPC     {host}:{port}\n" if port else ""
-
-
-def _newest_contract(settings: Settings) -> Contract | None:
-    try:
-        versions = find_versions(settings.model_base_path)
-        return contracts.read(versions[max(versions)]) if versions else None
-    except (OSError, contracts.ContractError):
-        return None
-
-
-def _example(contract: Contract | None) -> str:
+def _example(model: ModelConfig) -> str:
+    contract = _newest_contract(model)
     if contract is None:
         return '{"instances": [[1.0]]}'
     house = {feature.name: feature.training.median for feature in contract.features}
     return json.dumps({"instances": [house]})
+
+
+def _newest_contract(model: ModelConfig) -> Contract | None:
+    try:
+        versions = find_versions(model.base_path)
+        return contracts.read(versions[max(versions)]) if versions else None
+    except (OSError, contracts.ContractError):
+        return None

@@ -37,6 +37,7 @@ class Parts:
         health: Liveness and readiness.
         exchanges: Begins and ends requests for log and metrics.
         exposition: The metrics' text.
+        metrics_paths: Where it is to be had.
     """
 
     repository: Repository
@@ -44,6 +45,7 @@ class Parts:
     health: Health
     exchanges: Exchanges
     exposition: Callable[[], bytes]
+    metrics_paths: Sequence[str] = ("/metrics",)
 
 
 def create_app(parts: Parts) -> flask.Flask:
@@ -110,15 +112,19 @@ def _add_operations(app: flask.Flask, parts: Parts) -> None:
         _exchange().route = "readyz"
         problem = parts.health.problem()
         if not problem:
-            return _flask(Response(200, json_body.encode({"ready": True})))
+            problems = parts.repository.problems()
+            told = {"ready": True, "problems": problems} if problems else {"ready": True}
+            return _flask(Response(200, json_body.encode(told)))
         _exchange().outcome = NotReady.__name__
         _exchange().error = problem
         return _flask(Response(503, json_body.encode({"ready": False, "reason": problem})))
 
-    @app.get("/metrics")
     def metrics() -> flask.Response:
         _exchange().route = "metrics"
         return _flask(Response(200, parts.exposition(), CONTENT_TYPE))
+
+    for path in parts.metrics_paths:
+        app.add_url_rule(path, f"metrics {path}", metrics)
 
 
 def _answer_error(error: Exception) -> flask.Response:

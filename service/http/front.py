@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from a2wsgi import WSGIMiddleware
 
-from service.errors import HearthError, PayloadTooLarge, RequestTimeout
+from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
 from service.http.messages import REQUEST_ID_HEADER, Request, Response
 from service.protocols.tensorflow_serving import encode_error
 
@@ -53,11 +53,12 @@ class Front:
 
     def __init__(self, flask: Flask, parts: Parts, settings: Settings) -> None:
         self.health = parts.health
-        self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.threads)
+        self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.rest_api_num_threads)
         self._apis = parts.apis
         self._exchanges = parts.exchanges
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
+        self._request_timeout_s = settings.rest_api_timeout_in_ms / 1000
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -77,7 +78,19 @@ class Front:
         if api is not None:
             await self._answer(scope, send, api, request)
         else:
-            await self._flask(_with_length(scope, body), _replay(body), send)
+            await self._in_thread(scope, send, body)
+
+    async def _in_thread(self, scope: Scope, send: Send, body: bytes) -> None:
+        """Let Flask answer, for so long as a request may take."""
+        answering = _Answering(send)
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                await self._flask(_with_length(scope, body), _replay(body), answering)
+        except TimeoutError:
+            if answering.started:
+                raise
+            limit = f"the request took longer than {self._request_timeout_s:g} s"
+            await self._refuse(scope, send, DeadlineExceeded(limit))
 
     def _quick_api(self, request: Request) -> Api | None:
         """The protocol that may answer a request on the event loop, if there is one."""
@@ -145,6 +158,18 @@ class Front:
 
     def _too_large(self, size: str) -> PayloadTooLarge:
         return PayloadTooLarge(f"the body has {size}, the limit is {self._max_body_bytes}")
+
+
+class _Answering:
+    """A send channel that knows whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        self.started = True
+        await self._send(message)
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes | None:

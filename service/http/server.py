@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from service.process import Process
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from service.repository.agreement import Agreement
     from service.settings import Settings
 
 
@@ -26,11 +29,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     Args:
         settings: The knobs.
+        agreement: What the workers agree on.
         announce: Called once in the master when the port is bound.
     """
 
-    def __init__(self, settings: Settings, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, agreement: Agreement, announce: Callable[[], None]
+    ) -> None:
         self._settings = settings
+        self._agreement = agreement
         self._announce = announce
         super().__init__()
 
@@ -41,7 +48,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Process:
         """Put a worker together; called in the worker, after the fork."""
-        return Process(self._settings)
+        return Process(self._settings, self._agreement)
 
     def _options(self) -> dict[str, Any]:
         settings = self._settings
@@ -58,9 +65,28 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "asgi_loop": "uvloop",
             # gunicorn would open a socket in the user's home.
             "control_socket_disable": True,
-            "when_ready": lambda _: self._announce(),
-            "child_exit": lambda _, worker: metrics.forget_worker(worker.pid),
+            "when_ready": lambda _: self._ready(),
+            "child_exit": lambda _, worker: self._forget(worker.pid),
         }
+
+    def _ready(self) -> None:
+        _make_interrupt_graceful()
+        self._announce()
+
+    def _forget(self, pid: int) -> None:
+        metrics.forget_worker(pid)
+        self._agreement.forget_worker(pid)
+
+
+def _make_interrupt_graceful() -> None:
+    """Let the first Ctrl-C end the service as SIGTERM does; the second ends it at once."""
+    at_once = signal.getsignal(signal.SIGINT)
+
+    def interrupted(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, at_once)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def check_port(flag: str, host: str, port: int) -> None:

@@ -6,6 +6,7 @@ It knows no web framework: Flask and the event loop call the same functions.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 _PATHS: Final = re.compile(r"/v1(/|$)", re.IGNORECASE)
 _PROTOCOL: Final = "tensorflow_serving"
+_CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
 _INFERENCE: Final = frozenset({"predict", "classify", "regress"})
 
 
@@ -35,10 +41,12 @@ class TensorFlowServing:
 
     Args:
         repository: The models.
+        cors: Whether pages of other origins may ask.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, *, cors: bool = False) -> None:
         self._repository = repository
+        self._headers = _CORS if cors else {}
         self._answers: Mapping[str, Callable[[Exchange, Route, bytes], Response]] = {
             "predict": self._predict,
             "classify": self._classify,
@@ -64,6 +72,14 @@ class TensorFlowServing:
     def answer(self, request: Request, exchange: Exchange) -> Response:
         """Answer one request; see ``Api.answer``."""
         exchange.protocol = _PROTOCOL
+        response = self._respond(request, exchange)
+        if not self._headers:
+            return response
+        return replace(response, headers={**response.headers, **self._headers})
+
+    def _respond(self, request: Request, exchange: Exchange) -> Response:
+        if request.method == "OPTIONS":
+            return _preflight(request, exchange)
         try:
             route = tensorflow_serving.parse_route(request.method, request.path, request.query)
             exchange.route = route.verb
@@ -131,6 +147,15 @@ class TensorFlowServing:
 
     def _find(self, route: Route) -> ModelVersion:
         return self._repository.find(route.model, route.version, route.label)
+
+
+def _preflight(request: Request, exchange: Exchange) -> Response:
+    """Answer a browser that asks whether it may ask; to anybody else that makes no sense."""
+    exchange.route = "preflight"
+    if request.headers.get("origin", "").startswith(("http://", "https://")):
+        return Response(200, b"")
+    exchange.outcome = InvalidRequest.__name__
+    return Response(400, b"")
 
 
 def _of(version: ModelVersion, body: bytes) -> Response:

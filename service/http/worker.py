@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -113,6 +114,11 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         """The parts of this worker, as ``load`` put them together."""
         return self.asgi  # type: ignore[no-any-return]
 
+    def init_signals(self) -> None:
+        """Set gunicorn's handlers; Ctrl-C in a terminal reaches all, but the master decides."""
+        super().init_signals()
+        self.loop.add_signal_handler(signal.SIGINT, lambda: None)
+
     def handle_exit_signal(self) -> None:
         """SIGTERM: end in order."""
         self.process.health.draining = True
@@ -120,7 +126,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         self.loop.call_later(delay_s, self._stop)
 
     def handle_quit_signal(self) -> None:
-        """SIGINT, SIGQUIT: end now."""
+        """SIGQUIT: end now."""
         super().handle_quit_signal()
         self._stop()
 

@@ -18,7 +18,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-from service.monitoring.shared import FOLDER_VARIABLE
+from service.shared import METRICS_VARIABLE
 
 if TYPE_CHECKING:
     from service.exchange import Exchange
@@ -123,7 +123,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The numbers of all workers in Prometheus's text format."""
-        folder = os.environ.get(FOLDER_VARIABLE)
+        folder = os.environ.get(METRICS_VARIABLE)
         if folder is None:
             return generate_latest(self._registry)
         merged = CollectorRegistry()

@@ -17,8 +17,10 @@ from service.repository.storage import Fingerprint, find_versions, fingerprint
 from service.repository.version import ModelVersion, State, VersionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from service.repository.config import ModelConfig
 
     Load = Callable[[str, int, Path], ModelVersion]
 
@@ -39,23 +41,6 @@ class RepositoryObserver(Protocol):
 
     def unloaded(self, model: str, number: int) -> None:
         """A version is no longer served."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """One model to serve.
-
-    Attributes:
-        name: What callers call it.
-        base_path: The folder of its versions.
-        num_versions: How many of the newest versions are served.
-        labels: Version numbers by label.
-    """
-
-    name: str
-    base_path: Path
-    num_versions: int = 1
-    labels: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,11 +96,24 @@ class Repository:
         retry: RetryPolicy = RetryPolicy(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._models = {config.name: _Model(config) for config in models}
+        self._models: dict[str, _Model] = {}
         self._load = load
         self._observer = observer
         self._retry = retry
         self._clock = clock
+        self.configure(models)
+
+    def configure(self, models: Iterable[ModelConfig]) -> None:
+        """Serve these models and no others from the next poll on; for the polling thread.
+
+        A model that is not among them any more is unloaded at once.
+        """
+        before = self._models
+        self._models = {config.name: _configured(before, config) for config in models}
+        for name, entry in before.items():
+            if name not in self._models:
+                for number in list(entry.served):
+                    self._drop(entry, number)
 
     def names(self) -> list[str]:
         """Names of the models, sorted."""
@@ -161,6 +159,10 @@ class Repository:
         numbers = sorted(states, reverse=True) if version is None else [version]
         return [states[number] for number in numbers]
 
+    def served(self) -> dict[str, list[int]]:
+        """Numbers of the versions served, by model."""
+        return {name: sorted(entry.served) for name, entry in self._models.items()}
+
     def problems(self) -> dict[str, str]:
         """Models of which no version is served, with the reason."""
         return {
@@ -200,10 +202,11 @@ class Repository:
         self._report(entry, "" if entry.served else self._reason(entry, found))
 
     def _bring_up(self, entry: _Model, found: dict[int, Path]) -> set[int]:
-        """Load the newest versions, past those that are refused, until enough are served."""
+        """Load what the policy asks for, past versions that are refused, until it is enough."""
         wanted: set[int] = set()
-        for number in sorted(found, reverse=True):
-            if len(wanted) == entry.config.num_versions:
+        policy = entry.config.policy
+        for number in policy.candidates(found):
+            if policy.is_enough(len(wanted)):
                 break
             self._try_load(entry, number, found[number])
             if number in entry.served:
@@ -212,7 +215,9 @@ class Repository:
 
     def _undecided(self, entry: _Model, found: dict[int, Path]) -> bool:
         """Whether a version may yet take the place of one whose folder is gone."""
-        return any(number not in entry.failures for number in found)
+        failures = {number: it.files for number, it in entry.failures.items()}
+        candidates = entry.config.policy.candidates(found)
+        return any(failures.get(it) != entry.seen.get(it, ()) for it in candidates)
 
     def _try_load(self, entry: _Model, number: int, path: Path) -> None:
         try:
@@ -300,7 +305,24 @@ class Repository:
     def _reason(self, entry: _Model, found: dict[int, Path]) -> str:
         if not found:
             return "there is no version of it"
-        newest = max(found)
+        candidates = entry.config.policy.candidates(found)
+        if not candidates:
+            return f"none of its versions {sorted(found)} is one that its policy asks for"
+        newest = max(candidates)
         if newest in entry.failures:
             return f"version {newest} is refused: {entry.failures[newest].error}"
         return f"version {newest} is not complete yet"
+
+
+def _configured(before: dict[str, _Model], config: ModelConfig) -> _Model:
+    """The model with its new config; what it serves stays until the next look."""
+    entry = before.get(config.name)
+    if entry is None:
+        return _Model(config)
+    if entry.config.base_path != config.base_path:
+        entry.seen, entry.failures = {}, {}
+    # The next look is a first one: what is newly asked for is not waited for.
+    same = (entry.config.base_path, entry.config.policy) == (config.base_path, config.policy)
+    entry.polled = entry.polled and same
+    entry.config = config
+    return entry

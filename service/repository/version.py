@@ -221,5 +221,7 @@ class _Bounds:
             return InvalidRequest(f"{place} is not a finite number ({value:g})")
         unit = "" if feature.unit in {"", "1"} else f" {feature.unit}"
         return InvalidRequest(
-            f"{place} is {value:g}{unit}, outside [{feature.minimum:g}, {feature.maximum:g}]"
+            # All digits: 100.00001 is not to be shown as 100, outside [0, 100].
+            f"{place} is {str(value).removesuffix('.0')}{unit}, "
+            f"outside [{feature.minimum:g}, {feature.maximum:g}]"
         )

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from service.config_files import Tls
     from service.health import Health
     from service.rpc.calls import Calls, Service
 
@@ -37,6 +38,7 @@ class RpcServer:
         calls: Makes handlers out of services.
         health: What the health service tells.
         options: Channel arguments.
+        tls: Key and certificates; None for plain text.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class RpcServer:
         calls: Calls,
         health: Health,
         options: Sequence[tuple[str, Any]] = (),
+        tls: Tls | None = None,
     ) -> None:
         self._addresses = addresses
         self._services = services
         self._calls = calls
         self._health = health
         self._options = [("grpc.so_reuseport", 1), *options]
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
         self._server: grpc.aio.Server | None = None
@@ -89,10 +93,21 @@ class RpcServer:
         reflected = [*names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(reflected, server)
         for address in self._addresses:
-            server.add_insecure_port(address)
+            self._bind(server, address)
         await server.start()
         self._server = server
         self._watch = self._loop.create_task(self._tell_health(health, names))
+
+    def _bind(self, server: grpc.aio.Server, address: str) -> None:
+        if self._tls is None:
+            server.add_insecure_port(address)
+            return
+        credentials = grpc.ssl_server_credentials(
+            [(self._tls.key, self._tls.certificate)],
+            root_certificates=self._tls.authority or None,
+            require_client_auth=self._tls.verify_client,
+        )
+        server.add_secure_port(address, credentials)
 
     async def _stop(self, grace_s: float) -> None:
         if self._watch is not None:

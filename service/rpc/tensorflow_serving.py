@@ -10,16 +10,19 @@ from service.messages import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
+    model_management_pb2,
     predict_pb2,
     regression_pb2,
 )
 from service.protocols import tensorflow_serving_grpc as wire
 from service.protocols.examples import from_input
+from service.repository.config import from_message
 from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.messages import input_pb2, model_pb2
+    from service.repository.control import Control
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
@@ -36,12 +39,16 @@ class TensorFlowServing:
 
     Args:
         repository: The models.
+        control: Changes what is served.
         limit_bytes: The most that one input may take in memory.
         as_content: Answers carry numbers as ``tensor_content`` instead of typed fields.
     """
 
-    def __init__(self, repository: Repository, limit_bytes: int, *, as_content: bool) -> None:
+    def __init__(
+        self, repository: Repository, control: Control, limit_bytes: int, *, as_content: bool
+    ) -> None:
         self._repository = repository
+        self._control = control
         self._limit_bytes = limit_bytes
         self._as_content = as_content
 
@@ -81,6 +88,12 @@ class TensorFlowServing:
                 {
                     "GetModelStatus": Method(
                         "status", get_model_status_pb2.GetModelStatusRequest, self.status, slow
+                    ),
+                    "HandleReloadConfigRequest": Method(
+                        "reload",
+                        model_management_pb2.ReloadConfigRequest,
+                        self.reload,
+                        slow,
                     ),
                 },
                 wire.encode_error,
@@ -159,6 +172,17 @@ class TensorFlowServing:
         statuses = self._repository.statuses(model, version)
         exchange.model = model
         return wire.status_response(statuses)
+
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest, _exchange: Exchange
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Answer HandleReloadConfigRequest once every worker serves what is asked for."""
+        if request.config.WhichOneof("config") is None:
+            raise InvalidRequest("ServerConfig must be set")
+        self._control.reload(from_message(request.config))
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        return response
 
     def _find(self, request: Any, exchange: Exchange) -> ModelVersion:
         if not request.HasField("model_spec"):

@@ -1,4 +1,4 @@
-"""The folder in which the workers of one service share their numbers."""
+"""The folder that the workers of one service share: their metrics and what they agree on."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import contextlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
 @contextlib.contextmanager
-def shared_between_workers() -> Iterator[None]:
+def shared_folder() -> Iterator[Path]:
     """Make the folder, empty whatever came before, and tell prometheus_client of it.
 
     To be entered before ``prometheus_client`` is first imported, which reads the variable
@@ -23,10 +24,11 @@ def shared_between_workers() -> Iterator[None]:
     process that made the folder removes it.
     """
     owner = os.getpid()
-    folder = tempfile.mkdtemp(prefix="hearth-metrics-")
-    os.environ[FOLDER_VARIABLE] = folder
+    folder = Path(tempfile.mkdtemp(prefix="hearth-"))
+    (folder / "metrics").mkdir()
+    os.environ[METRICS_VARIABLE] = str(folder / "metrics")
     try:
-        yield
+        yield folder
     finally:
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,150 @@
+"""The routes of MLflow's scoring server, which are also those of SageMaker's containers.
+
+One model answers: the only one that is served, or the one that the settings name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from service import VERSION
+from service.errors import InvalidRequest, ModelNotFound, RouteNotFound
+from service.http.messages import JSON, VERSION_HEADER, Response
+from service.protocols import invocations
+from service.protocols.invocations import Invocation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from service.exchange import Exchange
+    from service.health import Health
+    from service.http.messages import Request
+    from service.repository.repository import Repository
+    from service.repository.version import ModelVersion
+
+_PROTOCOL: Final = "mlflow"
+_INVOCATIONS: Final = "/invocations"
+_PATHS: Final = ("/ping", "/health", "/version", _INVOCATIONS)
+_ANSWER_TYPES: Final = (invocations.JSON, invocations.CSV, invocations.JSON_LINES)
+
+
+def find_default(repository: Repository, default_model: str) -> ModelVersion:
+    """The version that answers where a request names no model.
+
+    Args:
+        repository: The models.
+        default_model: The model that the settings name; empty for the only one.
+
+    Raises:
+        ModelNotFound: It is not served.
+        InvalidRequest: Several are served, and the settings name none.
+    """
+    names = repository.names()
+    if not default_model and len(names) > 1:
+        raise InvalidRequest(
+            f"several models are served ({', '.join(names)}) and the request names none: "
+            "start the service with --default_model=NAME, or ask /v1/models/NAME:predict"
+        )
+    if not default_model and not names:
+        raise ModelNotFound("no model is served")
+    return repository.find(default_model or names[0])
+
+
+class Invocations:
+    """Answers ``/ping``, ``/health``, ``/version`` and ``/invocations``.
+
+    Args:
+        repository: The models.
+        health: Whether the service is going down.
+        default_model: The model that answers; empty for the only one.
+    """
+
+    def __init__(self, repository: Repository, health: Health, default_model: str) -> None:
+        self._repository = repository
+        self._health = health
+        self._default_model = default_model
+        self._answers: Mapping[str, tuple[str, Callable[[Exchange, Request], Response]]] = {
+            "/ping": ("GET", self._ping),
+            "/health": ("GET", self._ping),
+            "/version": ("GET", self._version),
+            _INVOCATIONS: ("POST", self._invoke),
+        }
+
+    def owns(self, path: str) -> bool:
+        """Whether a path is one of the four."""
+        return path in _PATHS
+
+    def is_quick(self, request: Request) -> bool:
+        """Whether it is a question after health, or for a model that runs in microseconds."""
+        if request.path != _INVOCATIONS:
+            return request.method == "GET"
+        try:
+            return find_default(self._repository, self._default_model).executor.quick
+        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
+            return False
+
+    def answer(self, request: Request, exchange: Exchange) -> Response:
+        """Answer one request; see ``Api.answer``."""
+        exchange.protocol = _PROTOCOL
+        exchange.route = request.path.removeprefix("/")
+        method, answer = self._answers[request.path]
+        try:
+            if request.method not in {method, "HEAD" if method == "GET" else method}:
+                raise RouteNotFound(f"{request.method} {request.path}: use {method}")
+            return answer(exchange, request)
+        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
+            status, body = invocations.encode_error(exchange.failed(error))
+            return Response(status, body, headers={"Allow": method} if status == 405 else {})
+
+    def _ping(self, exchange: Exchange, _request: Request) -> Response:
+        # MLflow's server has no other status for this than 200 and 404.
+        if self._serves() and not self._health.draining:
+            return Response(200, b"\n")
+        exchange.outcome = ModelNotFound.__name__
+        exchange.error = self._health.problem() or "no model is served"
+        return Response(404, b"\n")
+
+    def _serves(self) -> bool:
+        """Whether the model that answers is served; where none is named, whether all are."""
+        problems = self._repository.problems()
+        names = self._repository.names()
+        if self._default_model:
+            return self._default_model in names and self._default_model not in problems
+        return bool(names) and not problems
+
+    def _version(self, _exchange: Exchange, _request: Request) -> Response:
+        # Bare text called JSON, as MLflow's server sends it.
+        return Response(200, VERSION.encode())
+
+    def _invoke(self, exchange: Exchange, request: Request) -> Response:
+        content = invocations.read_content_type(request.headers.get("content-type"))
+        if content.refusal:
+            exchange.outcome = InvalidRequest.__name__
+            exchange.error = content.refusal
+            return Response(415, content.refusal.encode(), invocations.PLAIN)
+        try:
+            invocation = invocations.parse(request.body, content.type)
+        except InvalidRequest as error:
+            status, body = invocations.encode_error(exchange.failed(error), malformed=True)
+            return Response(status, body)
+        return self._predict(exchange, invocation, _answer_type(request))
+
+    def _predict(self, exchange: Exchange, invocation: Invocation, answer_type: str) -> Response:
+        version = find_default(self._repository, self._default_model)
+        exchange.answers(version)
+        signature = version.signature(invocation.signature_name)
+        features = version.feature_names(signature)
+        inputs = invocations.to_inputs(invocation.data, signature, features)
+        outputs = version.predict(invocation.signature_name, inputs)
+        body = invocations.encode(outputs, answer_type)
+        exchange.rows = len(next(iter(outputs.values()), ()))
+        return Response(200, body, answer_type, {VERSION_HEADER: str(version.number)})
+
+
+def _answer_type(request: Request) -> str:
+    """The type asked for; JSON where none of those known is."""
+    accepted = parse_accept_header(request.headers.get("accept", ""), MIMEAccept)
+    return accepted.best_match(_ANSWER_TYPES, JSON)
