@@ -55,7 +55,7 @@ def _run(settings: Settings, folder: Path) -> int:
             check_port("--port", settings.host, settings.port)
         check_files(settings)
         agreement = Agreement(folder / "agreement")
-        models = initial_config(settings)
+        models = initial_config(settings, folder)
         agreement.want(models)
     except (PortError, InvalidRequest) as error:
         print(f"python -m service: {error}", file=sys.stderr)

@@ -12,13 +12,16 @@ from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
 from service.http.front import Front
+from service.http.invocations import Invocations
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
+from service.http.vertex import Vertex
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.metrics import Metrics
 from service.repository.config import ModelConfig, parse_config
 from service.repository.control import Control
 from service.repository.loading import load_version
 from service.repository.repository import Repository, RetryPolicy
+from service.repository.search import find_model
 from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.server import RpcServer
@@ -60,7 +63,16 @@ class Process:
         parts = Parts(
             repository=self._repository,
             apis=(
-                RestTensorFlowServing(self._repository, cors=settings.rest_api_enable_cors_support),
+                # Vertex AI's routes may be anything, below /v1 too.
+                Vertex(self._repository, self.health, settings),
+                Invocations(
+                    self._repository, self.health, settings.max_body_bytes, settings.default_model
+                ),
+                RestTensorFlowServing(
+                    self._repository,
+                    settings.max_body_bytes,
+                    cors=settings.rest_api_enable_cors_support,
+                ),
             ),
             health=self.health,
             exchanges=exchanges,
@@ -129,15 +141,23 @@ def _metrics_paths(settings: Settings) -> list[str]:
     return ["/metrics"] if further in {None, "/metrics"} else ["/metrics", str(further)]
 
 
-def initial_config(settings: Settings) -> list[ModelConfig]:
+def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
     """What the flags ask to serve.
 
+    Args:
+        settings: The knobs.
+        folder: The folder that the workers share, for a link to a lone version.
+
     Raises:
-        InvalidRequest: The model config file cannot be read, or makes no sense.
+        InvalidRequest: The model config file cannot be read, or makes no sense; or there
+            are several models where one is looked for.
     """
     path = settings.model_config_file
     if path is None:
-        return [ModelConfig(settings.model_name, settings.model_base_path)]
+        base_path = settings.model_base_path
+        if settings.find_model:
+            base_path = find_model(base_path, folder / "found")
+        return [ModelConfig(settings.model_name, base_path)]
     try:
         return parse_config(path.read_text())
     except (OSError, UnicodeDecodeError) as error:

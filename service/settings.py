@@ -12,7 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from service import VERSION
+from service import VERSION, platforms
 from service.inference.executor import AUTO, EXECUTORS
 from service.monitoring.access_log import parse_access_log
 
@@ -78,6 +78,21 @@ def _name(text: str) -> str:
     return text
 
 
+def _folder(text: str) -> Path:
+    if "://" in text:
+        raise SettingsError(
+            f"is {text!r}; only folders can be read: copy the model, or mount its storage, and "
+            "give the folder as --model_base_path"
+        )
+    return Path(text)
+
+
+def _route(text: str) -> str:
+    if not text.startswith("/") or set(text) & set("?#"):
+        raise SettingsError(f"is {text!r}; a route begins with '/' and has no '?' or '#'")
+    return text
+
+
 def _access_log(text: str) -> str:
     try:
         parse_access_log(text)
@@ -127,7 +142,21 @@ class Settings:
     host: str = _knob("0.0.0.0", "Address to listen on; all by default.", str)  # noqa: S104 - as TensorFlow Serving
     workers: int = _knob(1, "Worker processes, each with its own models.", _whole(1, 256))
     model_name: str = _knob("default", "Name of the model.", _name)
-    model_base_path: Path = _knob(Path("models/default"), "Folder of the model's versions.", Path)
+    model_base_path: Path = _knob(
+        Path("models/default"), "Folder of the model's versions.", _folder
+    )
+    find_model: bool = _knob(
+        default=False,
+        meaning="Look below model_base_path for the model; it may be a lone version too.",
+        read=_switch,
+    )
+    default_model: str = _knob(
+        "",
+        "Model that answers where a request names none; needed only if several are served.",
+        _name,
+    )
+    vertex_health_route: str = _knob("", "Path of Vertex AI's health route.", _route)
+    vertex_predict_route: str = _knob("", "Path of Vertex AI's predict route.", _route)
     model_config_file: Path | None = _knob(
         None,
         "Text form of a ModelServerConfig with the models to serve; instead of the two above.",
@@ -214,7 +243,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Read the flags and, as TensorFlow Serving's image does, two variables.
 
     ``MODEL_NAME`` gives the model's name and ``MODEL_BASE_PATH`` the folder in which a
-    folder of that name lies; flags win.
+    folder of that name lies; what ``platforms`` reads wins over them, and flags over all.
 
     Args:
         arguments: The command line behind the program's name.
@@ -224,8 +253,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         SettingsError: A flag is not known, or its value makes no sense.
         SystemExit: Help was asked for, and printed.
     """
-    given = vars(_parser().parse_args(arguments))
+    serve, flags = platforms.without_serve(arguments)
+    given = vars(_parser().parse_args(flags))
     values = _from_environment(environment)
+    values |= _from_platform(platforms.told(environment, serve=serve), given)
     for knob in knobs():
         text = given[knob.name]
         if text is not None:
@@ -249,6 +280,20 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     base_path = environment.get("MODEL_BASE_PATH")
     if base_path:
         values["model_base_path"] = Path(base_path) / (name or Settings.model_name)
+    return values
+
+
+def _from_platform(
+    told: Mapping[str, platforms.Told], given: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """What a platform asks for and no flag does; a flag that names models names them alone."""
+    values: dict[str, Any] = {}
+    named = given["model_base_path"] is not None or given["model_config_file"] is not None
+    for knob in knobs():
+        if knob.name in told and not (named and knob.name in {"model_base_path", "find_model"}):
+            place, text = told[knob.name]
+            if given[knob.name] is None:
+                values[knob.name] = _read(place, knob.metadata["read"], text)
     return values
 
 

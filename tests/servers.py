@@ -16,7 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -54,11 +54,13 @@ class Server:
         url: Where it answers HTTP, without a slash at the end.
         process: The process itself.
         log: The file that its output goes to.
+        grpc: Where it answers gRPC, as host and port; empty for nowhere.
     """
 
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+    grpc: str = ""
 
     def get(self, path: str) -> Answer:
         """Ask for a path; an error's status is an answer too."""
@@ -105,7 +107,7 @@ def running_service(
     command = [sys.executable, "-m", "service", *(f"--{key}={it}" for key, it in given.items())]
     ready = None if until is None else f"http://127.0.0.1:{given['rest_api_port']}{until}"
     with running(command, f"http://127.0.0.1:{given['rest_api_port']}", ready) as server:
-        yield server
+        yield replace(server, grpc=f"127.0.0.1:{given['port']}")
 
 
 @contextlib.contextmanager

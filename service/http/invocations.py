@@ -12,9 +12,9 @@ from werkzeug.http import parse_accept_header
 
 from service import VERSION
 from service.errors import InvalidRequest, ModelNotFound, RouteNotFound
+from service.http.encoding import plain_body
 from service.http.messages import JSON, VERSION_HEADER, Response
 from service.protocols import invocations
-from service.protocols.invocations import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.health import Health
     from service.http.messages import Request
+    from service.protocols.invocations import Invocation
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
@@ -59,11 +60,15 @@ class Invocations:
     Args:
         repository: The models.
         health: Whether the service is going down.
+        limit_bytes: The most that a body may have, inflated.
         default_model: The model that answers; empty for the only one.
     """
 
-    def __init__(self, repository: Repository, health: Health, default_model: str) -> None:
+    def __init__(
+        self, repository: Repository, health: Health, limit_bytes: int, default_model: str
+    ) -> None:
         self._repository = repository
+        self._limit_bytes = limit_bytes
         self._health = health
         self._default_model = default_model
         self._answers: Mapping[str, tuple[str, Callable[[Exchange, Request], Response]]] = {
@@ -92,8 +97,7 @@ class Invocations:
         exchange.route = request.path.removeprefix("/")
         method, answer = self._answers[request.path]
         try:
-            if request.method not in {method, "HEAD" if method == "GET" else method}:
-                raise RouteNotFound(f"{request.method} {request.path}: use {method}")
+            _check_method(request, method)
             return answer(exchange, request)
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             status, body = invocations.encode_error(exchange.failed(error))
@@ -126,7 +130,8 @@ class Invocations:
             exchange.error = content.refusal
             return Response(415, content.refusal.encode(), invocations.PLAIN)
         try:
-            invocation = invocations.parse(request.body, content.type)
+            body = plain_body(request.headers, request.body, self._limit_bytes)
+            invocation = invocations.parse(body, content.type)
         except InvalidRequest as error:
             status, body = invocations.encode_error(exchange.failed(error), malformed=True)
             return Response(status, body)
@@ -142,6 +147,11 @@ class Invocations:
         body = invocations.encode(outputs, answer_type)
         exchange.rows = len(next(iter(outputs.values()), ()))
         return Response(200, body, answer_type, {VERSION_HEADER: str(version.number)})
+
+
+def _check_method(request: Request, expected: str) -> None:
+    if request.method != expected and (request.method, expected) != ("HEAD", "GET"):
+        raise RouteNotFound(f"{request.method} {request.path}: use {expected}")
 
 
 def _answer_type(request: Request) -> str:

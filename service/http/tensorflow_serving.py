@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from service.errors import InvalidRequest, ModelNotFound, SignatureNotFound
+from service.http.encoding import plain_body
 from service.http.messages import VERSION_HEADER, Response
-from service.protocols import json_body, tensorflow_serving
+from service.protocols import json_body, kserve_v1, tensorflow_serving
 from service.protocols.examples import from_json
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _PATHS: Final = re.compile(r"/v1(/|$)", re.IGNORECASE)
 _PROTOCOL: Final = "tensorflow_serving"
+_KSERVE: Final = "kserve_v1"
+_VARIES: Final = {"Vary": "User-Agent"}
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -41,11 +44,13 @@ class TensorFlowServing:
 
     Args:
         repository: The models.
+        limit_bytes: The most that a body may have, inflated.
         cors: Whether pages of other origins may ask.
     """
 
-    def __init__(self, repository: Repository, *, cors: bool = False) -> None:
+    def __init__(self, repository: Repository, limit_bytes: int, *, cors: bool = False) -> None:
         self._repository = repository
+        self._limit_bytes = limit_bytes
         self._headers = _CORS if cors else {}
         self._answers: Mapping[str, Callable[[Exchange, Route, bytes], Response]] = {
             "predict": self._predict,
@@ -83,7 +88,10 @@ class TensorFlowServing:
         try:
             route = tensorflow_serving.parse_route(request.method, request.path, request.query)
             exchange.route = route.verb
-            return self._answers[route.verb](exchange, route, request.body)
+            if _asks_for_readiness(request, route):
+                return self._readiness(exchange, route)
+            body = plain_body(request.headers, request.body, self._limit_bytes)
+            return self._answers[route.verb](exchange, route, body)
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             status, text = tensorflow_serving.encode_error(exchange.failed(error))
             return Response(status, text)
@@ -126,9 +134,20 @@ class TensorFlowServing:
 
     def _status(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         # TensorFlow Serving pays no heed to a label here.
-        statuses = self._repository.statuses(route.model, route.version)
+        statuses = tensorflow_serving.find_statuses(self._repository, route.model, route.version)
         exchange.model = route.model
-        return Response(200, tensorflow_serving.encode_status(statuses))
+        return Response(200, tensorflow_serving.encode_status(statuses), headers=_VARIES)
+
+    def _readiness(self, exchange: Exchange, route: Route) -> Response:
+        exchange.protocol = _KSERVE
+        if route.model not in self._repository.names():
+            raise ModelNotFound(f"Could not find any versions of model {route.model}")
+        exchange.model = route.model
+        ready = route.model not in self._repository.problems()
+        status, keys = kserve_v1.readiness(route.model, ready=ready)
+        statuses = self._repository.statuses(route.model) if ready else []
+        body = tensorflow_serving.encode_status(statuses, keys)
+        return Response(status, body, headers=_VARIES)
 
     def _metadata(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         version = self._find(route)
@@ -146,7 +165,15 @@ class TensorFlowServing:
         return _of(version, msgspec.json.encode(version.contract))
 
     def _find(self, route: Route) -> ModelVersion:
-        return self._repository.find(route.model, route.version, route.label)
+        return tensorflow_serving.find_version(
+            self._repository, route.model, route.version, route.label
+        )
+
+
+def _asks_for_readiness(request: Request, route: Route) -> bool:
+    if route.verb != "status" or route.version is not None or route.label is not None:
+        return False
+    return kserve_v1.is_client(request.headers.get("user-agent", ""))
 
 
 def _preflight(request: Request, exchange: Exchange) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from service.errors import HearthError, NotReady, RouteNotFound
+from service.http.encoding import plain_body
 from service.http.invocations import find_default
 from service.http.messages import VERSION_HEADER, Response
 from service.protocols import json_body, tensorflow_serving, vertex
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from service.health import Health
     from service.http.messages import Request
     from service.repository.repository import Repository
+    from service.settings import Settings
 
 _PROTOCOL: Final = "vertex"
 
@@ -26,24 +28,16 @@ class Vertex:
     Args:
         repository: The models.
         health: Whether requests should be sent here.
-        health_route: The path of the one; empty for none.
-        predict_route: The path of the other; empty for none.
-        default_model: The model that answers; empty for the only one.
+        settings: The routes, which model answers, and the most that a body may have.
     """
 
-    def __init__(
-        self,
-        repository: Repository,
-        health: Health,
-        health_route: str,
-        predict_route: str,
-        default_model: str,
-    ) -> None:
+    def __init__(self, repository: Repository, health: Health, settings: Settings) -> None:
         self._repository = repository
         self._health = health
-        self._default_model = default_model
-        self._health_route = _unless_taken("GET", health_route)
-        self._predict_route = _unless_taken("POST", predict_route)
+        self._default_model = settings.default_model
+        self._limit_bytes = settings.max_body_bytes
+        self._health_route = _unless_taken("GET", settings.vertex_health_route)
+        self._predict_route = _unless_taken("POST", settings.vertex_predict_route)
 
     def owns(self, path: str) -> bool:
         """Whether a path is one of the two."""
@@ -62,14 +56,18 @@ class Vertex:
         """Answer one request; see ``Api.answer``."""
         exchange.protocol = _PROTOCOL
         try:
-            if request.path == self._health_route and request.method in {"GET", "HEAD"}:
-                return self._answer_health(exchange)
-            if request.path == self._predict_route and request.method == "POST":
-                return self._predict(exchange, request.body)
-            raise RouteNotFound(f"{request.method} {request.path} is not a route")
+            return self._route(request, exchange)
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             status, body = tensorflow_serving.encode_error(exchange.failed(error))
             return Response(status, body)
+
+    def _route(self, request: Request, exchange: Exchange) -> Response:
+        if request.path == self._health_route and request.method in {"GET", "HEAD"}:
+            return self._answer_health(exchange)
+        if request.path == self._predict_route and request.method == "POST":
+            body = plain_body(request.headers, request.body, self._limit_bytes)
+            return self._predict(exchange, body)
+        raise RouteNotFound(f"{request.method} {request.path} is not a route")
 
     def _answer_health(self, exchange: Exchange) -> Response:
         exchange.route = "health"

@@ -9,6 +9,18 @@ import orjson
 
 from service.errors import InvalidRequest
 
+# What Python's parser says, and what TensorFlow Serving's (RapidJSON) says of the same.
+_MESSAGES: Final = {
+    "Expecting value": "Invalid value.",
+    "Expecting ',' delimiter": "Missing a comma or a closing bracket after an element.",
+    "Expecting property name enclosed in double quotes": "Missing a name for object member.",
+    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
+    "Unterminated string starting at": "Missing a closing quotation mark in string.",
+    "Invalid control character at": "Invalid encoding in string.",
+    "Invalid \\escape": "Invalid escape character in string.",
+    "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
+}
+
 _LENIENT: Final = json.JSONDecoder()
 _JSON_SPACE: Final = " \t\n\r"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -51,7 +63,8 @@ def _parse_leniently(body: bytes) -> Any:
         start = len(text) - len(text.lstrip(_JSON_SPACE))
         value, _ = _LENIENT.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise InvalidRequest(f"JSON Parse error: {error.msg}. at offset: {error.pos}") from error
+        said = _MESSAGES.get(error.msg, f"{error.msg}.")
+        raise InvalidRequest(f"JSON Parse error: {said} at offset: {error.pos}") from error
     except UnicodeDecodeError as error:
         raise InvalidRequest(
             f"JSON Parse error: not UTF-8 ({error.reason}). at offset: {error.start}"

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
     from service.inference.executor import Tensors
     from service.inference.signature import Signature, TensorSpec
-    from service.repository.version import VersionStatus
+    from service.repository.repository import Repository
+    from service.repository.version import ModelVersion, VersionStatus
 
 # Each class of error and its HTTP status; a subclass without a row has its parent's.
 STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
@@ -233,10 +234,56 @@ def encode_regress(outputs: Tensors, count: int) -> bytes:
     return json_body.encode_leniently({"results": to_plain("outputs", values)})
 
 
-def encode_status(statuses: Iterable[VersionStatus]) -> bytes:
-    """Write the answer to a status request, versions in the order given."""
+def find_version(
+    repository: Repository, model: str, version: int | None, label: str | None = None
+) -> ModelVersion:
+    """The version that answers a request.
+
+    Args:
+        repository: The models.
+        model: The model's name.
+        version: A number. OpenVINO's clients send 0 for the default version, so that 0
+            stands for None unless a version 0 is served.
+        label: A label instead of a number.
+
+    Raises:
+        ModelNotFound: It is not served.
+        InvalidRequest: The label is not known.
+    """
+    try:
+        return repository.find(model, version, label)
+    except errors.ModelNotFound:
+        if version != 0:
+            raise
+    return repository.find(model)
+
+
+def find_statuses(repository: Repository, model: str, version: int | None) -> list[VersionStatus]:
+    """Where the versions of a model stand, newest first; 0 is as in ``find_version``.
+
+    Raises:
+        ModelNotFound: Nothing is known of the model or of this version.
+    """
+    try:
+        return repository.statuses(model, version)
+    except errors.ModelNotFound:
+        if version != 0:
+            raise
+    return repository.statuses(model)
+
+
+def encode_status(
+    statuses: Iterable[VersionStatus], readiness: Mapping[str, Any] | None = None
+) -> bytes:
+    """Write the answer to a status request, versions in the order given.
+
+    Args:
+        statuses: Where each version stands.
+        readiness: What KServe's V1 protocol has in the same place, beside it.
+    """
     return json_body.encode(
         {
+            **(readiness or {}),
             "model_version_status": [
                 {
                     "version": str(status.version),
@@ -247,7 +294,7 @@ def encode_status(statuses: Iterable[VersionStatus]) -> bytes:
                     },
                 }
                 for status in statuses
-            ]
+            ],
         }
     )
 

@@ -16,6 +16,7 @@ from service.messages import (
 )
 from service.protocols import tensorflow_serving_grpc as wire
 from service.protocols.examples import from_input
+from service.protocols.tensorflow_serving import find_statuses, find_version
 from service.repository.config import from_message
 from service.rpc.calls import Method, Service
 
@@ -169,7 +170,7 @@ class TensorFlowServing:
         if not request.HasField("model_spec"):
             raise InvalidRequest("Missing ModelSpec")
         model, version, _ = wire.read_spec(request.model_spec)
-        statuses = self._repository.statuses(model, version)
+        statuses = find_statuses(self._repository, model, version)
         exchange.model = model
         return wire.status_response(statuses)
 
@@ -187,7 +188,7 @@ class TensorFlowServing:
     def _find(self, request: Any, exchange: Exchange) -> ModelVersion:
         if not request.HasField("model_spec"):
             raise InvalidRequest("Missing ModelSpec")
-        version = self._repository.find(*wire.read_spec(request.model_spec))
+        version = find_version(self._repository, *wire.read_spec(request.model_spec))
         exchange.answers(version)
         return version
 
@@ -225,7 +226,8 @@ class TensorFlowServing:
         if request.ByteSize() > _QUICK_BYTES:
             return False
         try:
-            return self._repository.find(*wire.read_spec(request.model_spec)).executor.quick
+            spec = wire.read_spec(request.model_spec)
+            return find_version(self._repository, *spec).executor.quick
         except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
             return True
 

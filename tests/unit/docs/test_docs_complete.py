@@ -1,0 +1,73 @@
+"""The documents name every flag, metric, route and command that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.monitoring.metrics import Metrics
+from service.settings import WITHOUT_EFFECT, knobs
+
+ROOT = Path(__file__).parents[3]
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+API = (ROOT / "docs/api.md").read_text()
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_every_flag_has_its_row():
+    rows = set(re.findall(r"^\| `--(\w+)` \|", OPERATIONS, re.MULTILINE))
+
+    assert rows == {knob.name for knob in knobs()}
+
+
+def test_every_flag_without_effect_is_named():
+    missing = [name for name in WITHOUT_EFFECT if f"`--{name}`" not in OPERATIONS]
+
+    assert missing == []
+
+
+def test_every_metric_has_its_row_with_its_labels():
+    registry = CollectorRegistry()
+    Metrics(registry)
+    rows = {
+        name: (kind, labels)
+        for name, kind, labels in re.findall(
+            r"^\| `(hearth_\w+)` \| (\w+) \| ([\w, ]*)\|", OPERATIONS, re.MULTILINE
+        )
+    }
+
+    collectors = list(registry._collector_to_names)
+    expected = {}
+    for collector in collectors:
+        suffix = "_total" if collector._type == "counter" else ""
+        expected[collector._name + suffix] = (
+            collector._type,
+            ", ".join(collector._labelnames) + (" " if collector._labelnames else ""),
+        )
+    assert rows == expected
+
+
+@pytest.mark.parametrize("folder", ["training", "service", "client", "deploy", "benchmarks"])
+def test_readme_shows_every_part(folder):
+    assert f"`{folder}/`" in README
+    assert (ROOT / folder).is_dir()
+
+
+def test_commands_of_the_readme_are_targets_of_the_makefile():
+    named = set(re.findall(r"`make (\w+)", README)) | set(re.findall(r"\$ make (\w+)", README))
+    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"])
+def test_links_between_pages_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+import pytest
+
+from service import contract as contracts
+from service.contract import CONTRACT, GOLDEN, ContractError, Golden
+from tests.unit.service.fakes import contract
+
+GOLDEN_ROWS = Golden(((6.0, 50.0, 10.0), (5.0, 90.0, 30.0)), (66.0, 125.0))
+
+
+@pytest.fixture
+def version(tmp_path):
+    """A version folder with two files, described."""
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "saved_model.pb").write_bytes(b"graph")
+    (tmp_path / "variables" / "data").write_bytes(b"weights")
+    contracts.write(tmp_path, contract(), GOLDEN_ROWS)
+    return tmp_path
+
+
+def change(version, path, **changes):
+    document = json.loads((version / path).read_bytes())
+    (version / path).write_text(json.dumps(document | changes))
+
+
+def test_what_is_written_is_read_back(version):
+    read = contracts.read(version)
+
+    assert read.features == contract().features
+    assert read.feature_names == ("RM", "AGE", "LSTAT")
+    assert read.metrics == contract().metrics
+    assert contracts.read_golden(version) == GOLDEN_ROWS
+
+
+def test_every_other_file_is_described_by_its_hash(version):
+    files = contracts.read(version).files
+
+    assert set(files) == {"saved_model.pb", "variables/data", GOLDEN}
+    assert files["saved_model.pb"] == sha256(b"graph").hexdigest()
+    contracts.verify(version, contracts.read(version))
+
+
+def test_a_version_may_go_without_a_contract(tmp_path):
+    assert contracts.read(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"{}", b"\xff", b'{"format": "one"}', b'{"format": 1}']
+)
+def test_a_malformed_contract_is_refused_by_name(version, content):
+    (version / CONTRACT).write_bytes(content)
+
+    with pytest.raises(ContractError, match=r"contract\.json is not as it should be"):
+        contracts.read(version)
+
+
+def test_a_contract_of_a_later_format_is_named_as_such(version):
+    (version / CONTRACT).write_text('{"format": 2, "all": "different"}')
+
+    with pytest.raises(ContractError, match=r"has format 2, known up to 1"):
+        contracts.read(version)
+
+
+def test_a_changed_file_is_named_with_both_hashes(version):
+    described = contracts.read(version)
+    (version / "saved_model.pb").write_bytes(b"grasp")
+
+    with pytest.raises(ContractError) as refused:
+        contracts.verify(version, described)
+
+    assert str(refused.value) == (
+        f"saved_model.pb has SHA-256 {sha256(b'grasp').hexdigest()[:12]}…, "
+        f"the contract says {sha256(b'graph').hexdigest()[:12]}…"
+    )
+
+
+def test_a_missing_file_is_named(version):
+    described = contracts.read(version)
+    (version / "variables" / "data").unlink()
+
+    with pytest.raises(ContractError, match=r"variables/data is missing"):
+        contracts.verify(version, described)
+
+
+def test_missing_golden_rows_are_named(version):
+    (version / GOLDEN).unlink()
+
+    with pytest.raises(ContractError, match=r"assets\.extra/golden\.json is missing"):
+        contracts.read_golden(version)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"predictions": [66.0]}, "2 instances but 1 predictions"),
+        ({"instances": [], "predictions": []}, "widths [], expected one width"),
+        ({"instances": [[1.0], [1.0, 2.0]]}, "widths [1, 2], expected one width"),
+        ({"instances": 3}, "not as it should be"),
+    ],
+)
+def test_golden_rows_that_make_no_table_are_refused(version, changes, message):
+    change(version, GOLDEN, **changes)
+
+    with pytest.raises(ContractError) as refused:
+        contracts.read_golden(version)
+    assert message in str(refused.value)

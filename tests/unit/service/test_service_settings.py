@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsError, knobs, parse
+
+KNOBS = [knob.name for knob in knobs()]
+SWITCHES = [knob.name for knob in knobs() if knob.default is False]
+
+
+def given(*flags: str, **environment: str) -> Settings:
+    return parse(flags, environment)
+
+
+def refusal(*flags: str, **environment: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        given(*flags, **environment)
+    return str(refused.value)
+
+
+def test_without_flags_the_defaults_hold():
+    assert given() == Settings()
+
+
+def test_defaults_are_those_of_tensorflow_serving_where_it_has_the_knob():
+    settings = given()
+
+    # tensorflow_serving/model_servers/server.h; the image turns REST on at 8501.
+    assert (settings.port, settings.rest_api_port) == (8500, 8501)
+    assert (settings.model_name, settings.file_system_poll_wait_seconds) == ("default", 1)
+    assert (settings.max_num_load_retries, settings.load_retry_interval_micros) == (5, 60_000_000)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--workers=3"], ["--workers", "3"], ["--workers=9", "--workers=3"]]
+)
+def test_a_flag_may_be_given_either_way_and_the_last_one_wins(flags):
+    assert given(*flags).workers == 3
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+@pytest.mark.parametrize(
+    ("suffix", "value"),
+    [("", True), ("=true", True), ("=1", True), ("=YES", True), ("=false", False), ("=0", False)],
+)
+def test_a_switch_stands_alone_or_says_what_it_is(switch, suffix, value):
+    assert getattr(given(f"--{switch}{suffix}"), switch) is value
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("rest_api_port", 18501),
+        ("port", 0),
+        ("host", "127.0.0.1"),
+        ("workers", 2),
+        ("model_name", "my model-1"),
+        ("model_base_path", Path("/models/housing")),
+        ("executor", "tensorflow"),
+        ("file_system_poll_wait_seconds", 0.25),
+        ("max_num_load_retries", 0),
+        ("load_retry_interval_micros", 5),
+        ("rest_api_num_threads", 1),
+        ("max_body_bytes", 1024),
+        ("header_timeout_s", 0.5),
+        ("body_timeout_s", 2.0),
+        ("keepalive_s", 0),
+        ("shutdown_delay_s", 1.5),
+        ("graceful_timeout_s", 7),
+        ("access_log", "sampled:0.01"),
+        ("slow_request_ms", 12.5),
+    ],
+)
+def test_a_flag_sets_its_knob(flag, value):
+    assert getattr(given(f"--{flag}={value}"), flag) == value
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--rest_api_port=x", "--rest_api_port is 'x', not a whole number"),
+        ("--rest_api_port=70000", "--rest_api_port is 70000, outside [1, 65535]"),
+        ("--port=-1", "--port is -1, outside [0, 65535]"),
+        ("--workers=0", "--workers is 0, outside [1, 256]"),
+        ("--workers=1.5", "--workers is '1.5', not a whole number"),
+        ("--workers=", "--workers is '', not a whole number"),
+        ("--header_timeout_s=nan", "--header_timeout_s is nan, outside [0.1, 3600]"),
+        ("--header_timeout_s=soon", "--header_timeout_s is 'soon', not a number"),
+        ("--executor=gpu", "--executor is 'gpu', not one of auto, litert, tensorflow"),
+        ("--model_name=", "--model_name is ''; it must not be empty nor hold '/' or ':'"),
+        ("--model_name=a/b", "--model_name is 'a/b'; it must not be empty nor hold '/' or ':'"),
+        ("--quiet=perhaps", "--quiet is 'perhaps', not true or false"),
+        (
+            "--access_log=sampled:2",
+            "--access_log is 'sampled:2', not off, errors, all or sampled:RATE with RATE in [0, 1]",
+        ),
+    ],
+)
+def test_a_bad_value_is_named_with_its_flag_and_limit(flag, message):
+    assert refusal(flag) == message
+
+
+@pytest.mark.parametrize(
+    "flags", [["--modle_name=x"], ["--work=2"], ["housing"], ["-x"], ["--workers"]]
+)
+def test_an_unknown_or_unfinished_flag_is_named(flags):
+    assert flags[0] in refusal(*flags)
+
+
+def test_every_flag_is_in_the_help_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stop:
+        given("--help")
+
+    text = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0
+    for knob in knobs():
+        assert f"--{knob.name}" in text
+        assert f"Default: {knob.default}" in text
+
+
+def test_every_knob_says_what_it_means_in_a_sentence():
+    for knob in knobs():
+        assert knob.metadata["meaning"].endswith("."), knob.name
+
+
+def test_the_variables_of_tensorflow_servings_image_are_read():
+    settings = given(MODEL_NAME="housing", MODEL_BASE_PATH="/models")
+
+    assert settings.model_name == "housing"
+    assert settings.model_base_path == Path("/models/housing")
+
+
+def test_flags_win_over_variables():
+    settings = given(
+        "--model_name=flat", "--model_base_path=/x", MODEL_NAME="housing", MODEL_BASE_PATH="/models"
+    )
+
+    assert (settings.model_name, settings.model_base_path) == ("flat", Path("/x"))
+
+
+def test_a_bad_variable_is_named():
+    assert refusal(MODEL_NAME="a/b").startswith("MODEL_NAME is 'a/b'")
