@@ -11,6 +11,7 @@ from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
+from service.http.fast_lane import FastLane
 from service.http.front import Front
 from service.http.invocations import Invocations
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
@@ -26,6 +27,7 @@ from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.server import RpcServer
 from service.rpc.tensorflow_serving import TensorFlowServing
+from service.web.index import protocols
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -78,11 +80,13 @@ class Process:
             exchanges=exchanges,
             exposition=self._metrics.exposition,
             metrics_paths=_metrics_paths(settings),
+            spoken=protocols(settings),
         )
         control = Control(
             agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
         )
         self._rpc = _rpc_server(settings, self._repository, control, exchanges, self.health)
+        self._parts = parts
         self._front = Front(create_app(parts), parts, settings)
         self._watcher = Watcher(
             self._repository,
@@ -94,6 +98,15 @@ class Process:
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Answer one request."""
         return self._front(scope, receive, send)
+
+    def fast_lane(self, client: str, limits: dict[str, int]) -> FastLane:
+        """The fast lane of a new connection.
+
+        Args:
+            client: The caller's address.
+            limits: Limits of a request's head.
+        """
+        return FastLane(self._parts.apis, self._parts.exchanges, client, limits)
 
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""

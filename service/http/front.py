@@ -8,12 +8,12 @@ application calls; every other goes to Flask in a thread.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from a2wsgi import WSGIMiddleware
 
 from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
-from service.http.messages import REQUEST_ID_HEADER, Request, Response
+from service.http.messages import QUICK_BYTES, REQUEST_ID_HEADER, Request, Response
 from service.protocols.tensorflow_serving import encode_error
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
-
-# Bytes of a body up to which parsing and running it cost the loop well under a millisecond.
-_QUICK_BYTES: Final = 16 * 1024
 
 
 class _ClientLeft(Exception):
@@ -94,7 +91,7 @@ class Front:
 
     def _quick_api(self, request: Request) -> Api | None:
         """The protocol that may answer a request on the event loop, if there is one."""
-        if len(request.body) > _QUICK_BYTES:
+        if len(request.body) > QUICK_BYTES:
             return None
         for api in self._apis:
             if api.owns(request.path):

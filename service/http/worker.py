@@ -24,6 +24,7 @@ from service.protocols import json_body
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from service.http.fast_lane import FastLane
     from service.process import Process
 
 _HEARTBEAT_S: Final = 1.0
@@ -38,23 +39,74 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._connections = worker.connections
         self._head_timeout_s = worker.process.settings.header_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
+        self._lane: FastLane | None = None
+        self._answered_s = 0.0
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is being received or answered."""
-        return self._awaiting_request and self._head_timer is None and self.req_count > 1
+        asked = self.req_count > 1 or self._answered_s > 0
+        return self._awaiting_request and self._head_timer is None and asked
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the first head is due."""
         self._connections.add(self)
         super().connection_made(transport)
+        self._lane = self._open_lane()
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; if they begin a head, the rest of it is due."""
+        """Take bytes: what the fast lane can answer is answered, the rest is gunicorn's."""
+        if self._lane is not None and self._is_between_requests():
+            answers, data = self._lane.answer(data)
+            if answers:
+                self._head_arrived()
+                self._answered_s = self.worker.loop.time()
+                self._safe_write(answers)
+            if not data:
+                return
+            if not self._lane.is_one_request(data):
+                # Part of a request is gunicorn's now: only it knows where the next begins.
+                self._lane = None
         super().data_received(data)
-        if self._awaiting_request and not self._request_ready.is_set():
+
+    def close_if_idle_since(self, time_s: float) -> None:
+        """End the connection if its last request was answered here, and before this time."""
+        if 0 < self._answered_s < time_s and self.req_count <= 1:
+            self.close_idle()
+
+    def _is_between_requests(self) -> bool:
+        """Whether gunicorn holds no byte of a request, and may write at once."""
+        return (
+            (self._awaiting_request or self.req_count == 0)
+            and not self._request_ready.is_set()
+            and not self._flow_control.write_paused
+            and not self.worker.process.health.draining
+        )
+
+    def _open_lane(self) -> FastLane | None:
+        if self._request_ready is None:
+            return None  # it speaks HTTP/2
+        peer = self.transport.get_extra_info("peername")
+        cfg = self.cfg
+        limits = {
+            "limit_request_line": cfg.limit_request_line,
+            "limit_request_fields": cfg.limit_request_fields,
+            "limit_request_field_size": cfg.limit_request_field_size,
+        }
+        client = peer[0] if isinstance(peer, tuple) else ""
+        lane: FastLane = self.worker.process.fast_lane(client, limits)
+        return lane
+
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        """Parse bytes, those too that came behind a request while it was answered.
+
+        If they begin a head, the rest of it is due.
+        """
+        goes_on = bool(super()._feed_callback_parser(data))
+        if goes_on and not self._request_ready.is_set():
             self._expect_head()
+        return goes_on
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -161,6 +213,9 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             self.notify()
             if self.ppid != os.getppid():
                 self._stop()
+            idle_since_s = self.loop.time() - self.cfg.keepalive
+            for connection in list(self.connections):
+                connection.close_if_idle_since(idle_since_s)
             await asyncio.sleep(_HEARTBEAT_S)
 
     async def _listen(self) -> None:

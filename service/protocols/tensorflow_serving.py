@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -104,6 +105,8 @@ class InferenceRequest:
         return "instances" in self.document
 
 
+# A service has few paths, and each request's is read once or twice.
+@lru_cache(maxsize=1024)
 def parse_route(method: str, path: str, query: str = "") -> Route:
     """Read method and path.
 

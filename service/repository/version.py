@@ -174,6 +174,7 @@ class _Bounds:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
+        self.names = contract.feature_names
         self.minimum = np.array([it.minimum for it in contract.features], np.float32)
         self.maximum = np.array([it.maximum for it in contract.features], np.float32)
 
@@ -188,7 +189,7 @@ class _Bounds:
         self._check_lengths(inputs)
 
     def _check_batch(self, batch: NDArray[Any]) -> None:
-        names = self.contract.feature_names
+        names = self.names
         if batch.ndim != 2 or batch.shape[1] != len(names):
             raise InvalidRequest(
                 f"{self.contract.input} has shape {list(batch.shape)}, "

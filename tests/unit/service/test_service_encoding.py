@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
 
@@ -68,7 +69,5 @@ def test_an_encoding_that_is_not_known_is_named():
 
 @given(body=st.binary(max_size=200), encoding=st.sampled_from(["gzip", "deflate"]))
 def test_no_body_however_mangled_raises_anything_else(body, encoding):
-    try:
-        inflate(body, encoding, LIMIT)
-    except HearthError as error:
-        assert error.message
+    with contextlib.suppress(HearthError):
+        assert len(inflate(body, encoding, LIMIT)) <= LIMIT
