@@ -6,7 +6,10 @@ scrape for all, and counters outlive a worker that ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
@@ -17,10 +20,15 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.registry import Collector
 
 from service.shared import METRICS_VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client import Metric
+
     from service.exchange import Exchange
     from service.repository.version import ModelVersion
 
@@ -37,6 +45,27 @@ _LOAD_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 def forget_worker(pid: int) -> None:
     """Take a worker that ended out of the gauges that count only live ones."""
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class _Workers(Collector):
+    """The numbers of all workers, merged from their files.
+
+    Not prometheus_client's own collector: a worker that is beginning makes its file first
+    and fills it then, and in between, or after a kill just there, that one cannot read any.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        merge = multiprocess.MultiProcessCollector.merge
+        return merge(list(self._files()), accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _files(self) -> Iterator[str]:
+        for path in self._folder.glob("*.db"):
+            with contextlib.suppress(FileNotFoundError):  # of a worker that has just ended
+                if path.stat().st_size:
+                    yield str(path)
 
 
 class Metrics:
@@ -94,18 +123,31 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+        # Finding what counts the requests of some labels costs more than counting them.
+        self._counters = lru_cache(maxsize=4096)(self._find_counters)
+        self._row_counter = lru_cache(maxsize=4096)(self._rows.labels)
+
     def worker_started(self) -> None:
         """Count this worker among those that are up."""
         self._workers.set(1)
 
     def answered(self, exchange: Exchange, seconds: float) -> None:
         """Count a request that has its answer."""
-        self._requests.labels(
+        requests, latency = self._counters(
             exchange.protocol, exchange.route, exchange.model, exchange.version, exchange.outcome
-        ).inc()
-        self._seconds.labels(exchange.protocol, exchange.route).observe(seconds)
+        )
+        requests.inc()
+        latency.observe(seconds)
         if exchange.rows and exchange.outcome == "ok":
-            self._rows.labels(exchange.model, exchange.version).inc(exchange.rows)
+            self._row_counter(exchange.model, exchange.version).inc(exchange.rows)
+
+    def _find_counters(
+        self, protocol: str, route: str, model: str, version: str, outcome: str
+    ) -> tuple[Counter, Histogram]:
+        return (
+            self._requests.labels(protocol, route, model, version, outcome),
+            self._seconds.labels(protocol, route),
+        )
 
     def loaded(self, version: ModelVersion, seconds: float) -> None:
         """A version is served from now on, after so long a load."""
@@ -127,5 +169,5 @@ class Metrics:
         if folder is None:
             return generate_latest(self._registry)
         merged = CollectorRegistry()
-        multiprocess.MultiProcessCollector(merged, path=folder)  # type: ignore[no-untyped-call]
+        merged.register(_Workers(Path(folder)))
         return generate_latest(merged)
