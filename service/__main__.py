@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from service.settings import Settings, SettingsError, parse
@@ -12,7 +13,6 @@ from service.shared import shared_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _USAGE_ERROR: Final = 2
 _FAILED: Final = 1
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 def _run(settings: Settings, folder: Path) -> int:
     # Only now: prometheus_client looks at its folder when it is imported.
     from service.errors import InvalidRequest  # noqa: PLC0415
-    from service.http.server import PortError, Server, check_port  # noqa: PLC0415
+    from service.http.server import PortError, Server, check_port, check_socket  # noqa: PLC0415
     from service.process import check_files, initial_config  # noqa: PLC0415
     from service.repository.agreement import Agreement  # noqa: PLC0415
     from service.welcome import welcome  # noqa: PLC0415
@@ -53,10 +53,12 @@ def _run(settings: Settings, folder: Path) -> int:
         check_port("--rest_api_port", settings.host, settings.rest_api_port)
         if settings.port:
             check_port("--port", settings.host, settings.port)
+        if settings.grpc_socket_path:
+            check_socket("--grpc_socket_path", Path(settings.grpc_socket_path))
         check_files(settings)
         agreement = Agreement(folder / "agreement")
         models = initial_config(settings, folder)
-        agreement.want(models)
+        agreement.follow(models)
     except (PortError, InvalidRequest) as error:
         print(f"python -m service: {error}", file=sys.stderr)
         return _FAILED

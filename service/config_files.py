@@ -8,6 +8,8 @@ References:
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,6 +87,28 @@ def read_tls(path: Path) -> Tls:
         authority=config.custom_ca.encode(),
         verify_client=config.client_verify,
     )
+
+
+def check_tls(tls: Tls) -> None:
+    """Make sure that key and certificates can be used, and belong together.
+
+    Raises:
+        InvalidRequest: They cannot, or do not.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # what is strong enough, gRPC's library decides
+    with tempfile.NamedTemporaryFile() as file:  # readable for its owner alone
+        file.write(tls.key + b"\n" + tls.certificate)
+        file.flush()
+        try:
+            # Without a password the library would ask for one on the terminal.
+            context.load_cert_chain(file.name, password=lambda: b"")
+            if tls.authority:
+                context.load_verify_locations(cadata=tls.authority.decode())
+        except (ssl.SSLError, ValueError) as error:
+            raise InvalidRequest(
+                f"--ssl_config_file: key and certificates cannot be used: {error}"
+            ) from error
 
 
 def _read(flag: str, path: Path, name: str) -> Any:

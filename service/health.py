@@ -27,6 +27,8 @@ class Health:
         """Why the worker is not ready; empty if it is."""
         if self.draining:
             return "shutting down"
+        if not self._repository.names():
+            return "no model is configured"
         problems = self._repository.problems()
         if len(problems) < len(self._repository.names()):
             return ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from service.config_files import read_metrics_path, read_tls
+from service.config_files import check_tls, read_metrics_path, read_tls
 from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
@@ -14,31 +16,39 @@ from service.http.app import Parts, create_app
 from service.http.fast_lane import FastLane
 from service.http.front import Front
 from service.http.invocations import Invocations
+from service.http.open_inference import OpenInference as RestOpenInference
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
 from service.http.vertex import Vertex
+from service.inference.executor import ExecutorOptions, cache_folders
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.metrics import Metrics
+from service.protocols.open_inference_dataplane import Dataplane
+from service.protocols.warm_up import read_warm_up
 from service.repository.config import ModelConfig, parse_config
 from service.repository.control import Control
-from service.repository.loading import load_version
+from service.repository.loading import LoadOptions, load_version
 from service.repository.repository import Repository, RetryPolicy
 from service.repository.search import find_model
 from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
+from service.rpc.open_inference import OpenInference
 from service.rpc.server import RpcServer
 from service.rpc.tensorflow_serving import TensorFlowServing
 from service.web.index import protocols
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
     from pathlib import Path
 
+    from service.http.messages import Api
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
+    from service.rpc.calls import Service
     from service.settings import Settings
 
 
 _log: Final = logging.getLogger("hearth.process")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 class Process:
@@ -62,32 +72,27 @@ class Process:
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
         exchanges = Exchanges(_Recorder(self._metrics, access_log))
-        parts = Parts(
+        control = Control(
+            agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
+        )
+        dataplane = Dataplane(
+            self._repository,
+            self.health,
+            settings.max_body_bytes,
+            control if settings.allow_model_control else None,
+        )
+        self._parts = Parts(
             repository=self._repository,
-            apis=(
-                # Vertex AI's routes may be anything, below /v1 too.
-                Vertex(self._repository, self.health, settings),
-                Invocations(
-                    self._repository, self.health, settings.max_body_bytes, settings.default_model
-                ),
-                RestTensorFlowServing(
-                    self._repository,
-                    settings.max_body_bytes,
-                    cors=settings.rest_api_enable_cors_support,
-                ),
-            ),
+            apis=_apis(settings, self._repository, self.health, dataplane),
             health=self.health,
             exchanges=exchanges,
             exposition=self._metrics.exposition,
             metrics_paths=_metrics_paths(settings),
             spoken=protocols(settings),
         )
-        control = Control(
-            agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
-        )
-        self._rpc = _rpc_server(settings, self._repository, control, exchanges, self.health)
-        self._parts = parts
-        self._front = Front(create_app(parts), parts, settings)
+        services = _services(settings, self._repository, control, dataplane)
+        self._rpc = _rpc_server(settings, services, exchanges, self.health)
+        self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
             self._repository,
             agreement,
@@ -125,6 +130,19 @@ class Process:
         self._watcher.stop()
 
 
+def _apis(
+    settings: Settings, repository: Repository, health: Health, dataplane: Dataplane
+) -> Sequence[Api]:
+    limit_bytes = settings.max_body_bytes
+    return (
+        # Vertex AI's routes may be anything, below /v1 too.
+        Vertex(repository, health, settings),
+        Invocations(repository, health, limit_bytes, settings.default_model),
+        RestTensorFlowServing(repository, limit_bytes, cors=settings.rest_api_enable_cors_support),
+        RestOpenInference(dataplane),
+    )
+
+
 class _Recorder:
     """Tells metrics and access log of finished exchanges."""
 
@@ -145,7 +163,7 @@ def check_files(settings: Settings) -> None:
     """
     _metrics_paths(settings)
     if settings.ssl_config_file is not None:
-        read_tls(settings.ssl_config_file)
+        check_tls(read_tls(settings.ssl_config_file))
 
 
 def _metrics_paths(settings: Settings) -> list[str]:
@@ -175,6 +193,8 @@ def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
         return parse_config(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"--model_config_file: {path} cannot be read: {error}") from error
+    except InvalidRequest as error:
+        raise InvalidRequest(f"--model_config_file: {path}: {error}") from error
 
 
 def _config_file(settings: Settings) -> ConfigFile | None:
@@ -183,12 +203,20 @@ def _config_file(settings: Settings) -> ConfigFile | None:
     return ConfigFile(settings.model_config_file, settings.model_config_file_poll_wait_seconds)
 
 
+def _services(
+    settings: Settings, repository: Repository, control: Control, dataplane: Dataplane
+) -> list[Service]:
+    tensorflow_serving = TensorFlowServing(
+        repository,
+        control,
+        settings.max_body_bytes,
+        as_content=settings.enable_serialization_as_tensor_content,
+    )
+    return [*tensorflow_serving.services(), OpenInference(dataplane).service()]
+
+
 def _rpc_server(
-    settings: Settings,
-    repository: Repository,
-    control: Control,
-    exchanges: Exchanges,
-    health: Health,
+    settings: Settings, services: Sequence[Service], exchanges: Exchanges, health: Health
 ) -> RpcServer | None:
     addresses = [f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else []
     if settings.port:
@@ -196,33 +224,42 @@ def _rpc_server(
         addresses.append(f"{host}:{settings.port}")
     if not addresses:
         return None
-    services = TensorFlowServing(
-        repository,
-        control,
-        settings.max_body_bytes,
-        as_content=settings.enable_serialization_as_tensor_content,
-    ).services()
     threads = ThreadPoolExecutor(settings.grpc_max_threads, thread_name_prefix="rpc")
-    limits = [
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
-        ("grpc.max_send_message_length", -1),
-    ]
-    options = [*limits, *_channel_arguments(settings.grpc_channel_arguments)]
+    options: dict[str, int | str] = {
+        "grpc.max_receive_message_length": settings.max_body_bytes,
+        "grpc.max_send_message_length": -1,
+        **dict(_channel_arguments(settings.grpc_channel_arguments)),
+    }
     tls = None if settings.ssl_config_file is None else read_tls(settings.ssl_config_file)
-    return RpcServer(addresses, services, Calls(exchanges, threads), health, options, tls)
+    return RpcServer(
+        addresses, services, Calls(exchanges, threads), health, [*options.items()], tls
+    )
 
 
 def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
     """``name=value,name=value``: what looks like a whole number is one, as there."""
     pairs = [pair.partition("=") for pair in text.split(",") if pair]
-    return [
-        (name, int(value) if value.lstrip("-").isdigit() else value) for name, _, value in pairs
-    ]
+    return [(name, int(value) if _WHOLE.fullmatch(value) else value) for name, _, value in pairs]
+
+
+def _load_options(settings: Settings) -> LoadOptions:
+    executor = ExecutorOptions(
+        tags=tuple(settings.saved_model_tags.split(",")),
+        prefer_litert=settings.prefer_tflite_model,
+        cache_folders=cache_folders(settings.conversion_cache, os.environ),
+    )
+    return LoadOptions(
+        executor,
+        read_warm_up if settings.enable_model_warmup else None,
+        settings.num_request_iterations_for_warmup,
+    )
 
 
 def _repository(settings: Settings, metrics: Metrics) -> Repository:
+    options = _load_options(settings)
+
     def load(model: str, number: int, path: Path) -> ModelVersion:
-        return load_version(model, number, path, settings.executor)
+        return load_version(model, number, path, settings.executor, options)
 
     return Repository(
         (),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from service import VERSION, platforms
 from service.inference.executor import AUTO, EXECUTORS
+from service.inference.signature import DEFAULT_TAGS
 from service.monitoring.access_log import parse_access_log
 
 if TYPE_CHECKING:
@@ -170,8 +171,32 @@ class Settings:
         meaning="A label may be given to a version that is not served yet.",
         read=_switch,
     )
+    allow_model_control: bool = _knob(
+        default=False,
+        meaning="Callers may load and unload models over Open Inference's repository routes.",
+        read=_switch,
+    )
     executor: str = _knob(
         AUTO, f"What runs the model: {', '.join(EXECUTORS)}.", _one_of(*EXECUTORS)
+    )
+    prefer_tflite_model: bool = _knob(
+        default=False,
+        meaning="With auto, take a model.tflite as it is, not compared with its SavedModel.",
+        read=_switch,
+    )
+    conversion_cache: Path | None = _knob(
+        None, "Folder that keeps conversions to LiteRT; one in the user's cache by default.", Path
+    )
+    saved_model_tags: str = _knob(
+        ",".join(DEFAULT_TAGS), "Tags, joined by commas, of the SavedModel's graph to serve.", str
+    )
+    enable_model_warmup: bool = _knob(
+        default=True,
+        meaning="Run the requests of assets.extra/tf_serving_warmup_requests at load.",
+        read=_switch,
+    )
+    num_request_iterations_for_warmup: int = _knob(
+        1, "Times that each of these requests is run.", _whole(1, 1_000_000)
     )
     file_system_poll_wait_seconds: float = _knob(
         1.0, "Seconds between looks at the model's folder; 0 looks once.", _real(0, 86400)
@@ -255,16 +280,20 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """
     serve, flags = platforms.without_serve(arguments)
     given = vars(_parser().parse_args(flags))
-    values = _from_environment(environment)
+    values = _from_environment(environment, given["model_name"])
     values |= _from_platform(platforms.told(environment, serve=serve), given)
     for knob in knobs():
         text = given[knob.name]
         if text is not None:
             values[knob.name] = _read(f"--{knob.name}", knob.metadata["read"], text)
-    if given["use_alts_credentials"] not in {None, "false"}:
+    alts = given["use_alts_credentials"]
+    if alts is not None and _read("--use_alts_credentials", _switch, alts):
         raise SettingsError("--use_alts_credentials is not supported; use --ssl_config_file")
     values["without_effect"] = tuple(name for name in WITHOUT_EFFECT if given[name] is not None)
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.port == settings.rest_api_port:
+        raise SettingsError(f"--port is {settings.port}, which is the port of REST too")
+    return settings
 
 
 def knobs() -> list[Field[Any]]:
@@ -272,14 +301,14 @@ def knobs() -> list[Field[Any]]:
     return [knob for knob in fields(Settings) if "meaning" in knob.metadata]
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(environment: Mapping[str, str], named: str | None) -> dict[str, Any]:
     values: dict[str, Any] = {}
     name = environment.get("MODEL_NAME")
     if name:
         values["model_name"] = _read("MODEL_NAME", _name, name)
     base_path = environment.get("MODEL_BASE_PATH")
     if base_path:
-        values["model_base_path"] = Path(base_path) / (name or Settings.model_name)
+        values["model_base_path"] = Path(base_path) / (named or name or Settings.model_name)
     return values
 
 

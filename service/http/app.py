@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import flask
@@ -14,9 +14,10 @@ from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
 from service.web import page
+from service.web.index import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from service.exchange import Exchange, Exchanges
     from service.health import Health
@@ -38,6 +39,7 @@ class Parts:
         exchanges: Begins and ends requests for log and metrics.
         exposition: The metrics' text.
         metrics_paths: Where it is to be had.
+        spoken: The protocols with their routes and services, to tell programs.
     """
 
     repository: Repository
@@ -46,6 +48,7 @@ class Parts:
     exchanges: Exchanges
     exposition: Callable[[], bytes]
     metrics_paths: Sequence[str] = ("/metrics",)
+    spoken: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create_app(parts: Parts) -> flask.Flask:
@@ -91,7 +94,8 @@ def _add_pages(app: flask.Flask, parts: Parts) -> None:
         if accepted.best_match(["application/json", "text/html"]) == "text/html":
             text = flask.render_template("page.html", models=page.views(parts.repository))
             return _flask(Response(200, text.encode(), _HTML))
-        return _flask(Response(200, json_body.encode(page.describe(parts.repository))))
+        told = describe(parts.repository, parts.spoken, parts.metrics_paths)
+        return _flask(Response(200, json_body.encode(told)))
 
     @app.get("/report/<model>/<int:version>/<path:name>")
     def report(model: str, version: int, name: str) -> flask.Response:

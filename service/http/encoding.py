@@ -1,9 +1,12 @@
-"""Compressed bodies: inflated up to a limit, and never past it."""
+"""Compressed bodies: inflated up to a limit, and never past it; answers packed where asked."""
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from typing import TYPE_CHECKING, Final
+
+from werkzeug.http import parse_accept_header
 
 from service.errors import InvalidRequest, PayloadTooLarge
 
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
+# Bytes below which an answer fits one packet anyway.
+_WORTH_PACKING: Final = 1024
+# Of zlib's levels the one that costs least: an answer waits for it.
+_LEVEL: Final = 1
 
 
 def inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
@@ -59,3 +66,23 @@ def plain_body(headers: Mapping[str, str], body: bytes, limit_bytes: int) -> byt
     """A request's body without its ``Content-Encoding``; see ``inflate``."""
     encoding = headers.get("content-encoding", "")
     return inflate(body, encoding, limit_bytes) if encoding else body
+
+
+def pack(body: bytes, accepted: str) -> tuple[bytes, str]:
+    """Compress an answer, where its caller takes that and it is worth the time.
+
+    Args:
+        body: The answer's body.
+        accepted: The request's ``Accept-Encoding``; empty where there is none.
+
+    Returns:
+        The body to send, and its ``Content-Encoding``; empty if it is as it was.
+    """
+    if not accepted or len(body) < _WORTH_PACKING:
+        return body, ""
+    quality = parse_accept_header(accepted).quality
+    name = max(("gzip", "deflate"), key=quality)
+    if quality(name) <= 0:
+        return body, ""
+    packed = gzip.compress(body, _LEVEL) if name == "gzip" else zlib.compress(body, _LEVEL)
+    return packed, name

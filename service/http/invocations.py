@@ -11,7 +11,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from service import VERSION
-from service.errors import InvalidRequest, ModelNotFound, RouteNotFound
+from service.errors import HearthError, InvalidRequest, ModelNotFound, RouteNotFound
 from service.http.encoding import plain_body
 from service.http.messages import JSON, VERSION_HEADER, Response
 from service.protocols import invocations
@@ -54,12 +54,30 @@ def find_default(repository: Repository, default_model: str) -> ModelVersion:
     return repository.find(default_model or names[0])
 
 
+def find_problem(repository: Repository, health: Health, default_model: str) -> str:
+    """Why requests that name no model should not be sent here; empty if they may be.
+
+    Args:
+        repository: The models.
+        health: Whether the service is ready.
+        default_model: The model that the settings name; empty for the only one.
+    """
+    problem = health.problem()
+    if problem or (repository.names() and not default_model):
+        return problem
+    try:
+        find_default(repository, default_model)
+    except HearthError as error:
+        return error.message
+    return ""
+
+
 class Invocations:
     """Answers ``/ping``, ``/health``, ``/version`` and ``/invocations``.
 
     Args:
         repository: The models.
-        health: Whether the service is going down.
+        health: Whether the service is ready.
         limit_bytes: The most that a body may have, inflated.
         default_model: The model that answers; empty for the only one.
     """
@@ -86,6 +104,8 @@ class Invocations:
         """Whether it is a question after health, or for a model that runs in microseconds."""
         if request.path != _INVOCATIONS:
             return request.method == "GET"
+        if "content-encoding" in request.headers:
+            return False  # it may be a thousand times as large as it came
         try:
             return find_default(self._repository, self._default_model).executor.quick
         except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
@@ -105,19 +125,12 @@ class Invocations:
 
     def _ping(self, exchange: Exchange, _request: Request) -> Response:
         # MLflow's server has no other status for this than 200 and 404.
-        if self._serves() and not self._health.draining:
+        problem = find_problem(self._repository, self._health, self._default_model)
+        if not problem:
             return Response(200, b"\n")
         exchange.outcome = ModelNotFound.__name__
-        exchange.error = self._health.problem() or "no model is served"
+        exchange.error = problem
         return Response(404, b"\n")
-
-    def _serves(self) -> bool:
-        """Whether the model that answers is served; where none is named, whether all are."""
-        problems = self._repository.problems()
-        names = self._repository.names()
-        if self._default_model:
-            return self._default_model in names and self._default_model not in problems
-        return bool(names) and not problems
 
     def _version(self, _exchange: Exchange, _request: Request) -> Response:
         # Bare text called JSON, as MLflow's server sends it.

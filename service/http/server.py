@@ -15,6 +15,7 @@ from service.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from service.repository.agreement import Agreement
     from service.settings import Settings
@@ -57,8 +58,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "workers": settings.workers,
             "worker_class": "service.http.worker.Worker",
             "keepalive": settings.keepalive_s,
-            # Seconds without a heartbeat after which the master ends a worker.
-            "timeout": 60,
+            # Seconds without a heartbeat after which the master ends a worker, and without
+            # a byte after which gunicorn gives up on a body.
+            "timeout": max(60, int(settings.body_timeout_s) + 1),
             "graceful_timeout": settings.graceful_timeout_s + int(settings.shutdown_delay_s) + 1,
             "loglevel": "warning",
             "proc_name": "hearth",
@@ -104,6 +106,22 @@ def check_port(flag: str, host: str, port: int) -> None:
             reasons = {errno.EADDRINUSE: "is in use", errno.EACCES: "needs more rights"}
             reason = reasons.get(error.errno or 0, f"cannot be used: {error.strerror}")
             raise PortError(f"{flag}: {host}:{port} {reason}") from error
+
+
+def check_socket(flag: str, path: Path) -> None:
+    """Make sure that a Unix socket can be made at a path; one that is left there is removed.
+
+    Raises:
+        PortError: It cannot; the message says why.
+    """
+    try:
+        if path.is_socket():
+            path.unlink()
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.bind(str(path))
+        path.unlink()
+    except OSError as error:
+        raise PortError(f"{flag}: {path} cannot be used: {error.strerror or error}") from error
 
 
 def _address(host: str, port: int) -> str:

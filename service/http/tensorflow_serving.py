@@ -67,7 +67,9 @@ class TensorFlowServing:
         return _PATHS.match(path) is not None
 
     def is_quick(self, request: Request) -> bool:
-        """Whether it is for a model that runs in microseconds."""
+        """Whether it is for a model that runs in microseconds, and as small as it looks."""
+        if request.headers.get("content-encoding"):
+            return False
         try:
             route = tensorflow_serving.parse_route(request.method, request.path, request.query)
             return route.verb in _INFERENCE and self._find(route).executor.quick

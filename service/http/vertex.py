@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from service.errors import HearthError, NotReady, RouteNotFound
 from service.http.encoding import plain_body
-from service.http.invocations import find_default
+from service.http.invocations import find_default, find_problem
 from service.http.messages import VERSION_HEADER, Response
 from service.protocols import json_body, tensorflow_serving, vertex
 
@@ -45,6 +45,8 @@ class Vertex:
 
     def is_quick(self, request: Request) -> bool:
         """Whether it is a question after health, or for a model that runs in microseconds."""
+        if "content-encoding" in request.headers:
+            return False  # it may be a thousand times as large as it came
         try:
             if request.method == "POST":
                 return find_default(self._repository, self._default_model).executor.quick
@@ -71,7 +73,7 @@ class Vertex:
 
     def _answer_health(self, exchange: Exchange) -> Response:
         exchange.route = "health"
-        problem = self._health.problem()
+        problem = find_problem(self._repository, self._health, self._default_model)
         if problem:
             raise NotReady(problem)
         return Response(200, json_body.encode({"ready": True}))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from service.errors import InvalidRequest, VersionRefused
+from service.errors import HearthError, InvalidRequest, VersionRefused
 from service.inference.executor import LITERT
 from service.inference.signature import DEFAULT_SIGNATURE, Signature, shape_text, spec_of
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import numpy as np
+    from numpy.typing import NDArray
 
     from service.inference.executor import Tensors
     from service.inference.signature import TensorSpec
@@ -23,27 +26,97 @@ if TYPE_CHECKING:
 # this is dropped afterwards instead of being kept ready.
 _KEPT_ROWS: Final = 4096
 
+# A call of so many rows is timed when a model is opened, as often, and the best time counts.
+_TIMED_ROWS: Final = 16
+_TIMED_RUNS: Final = 3
+# Seconds that such a call may take for an event loop to wait for it.
+_QUICK_S: Final = 0.0005
 
-class _Prepared:
-    """One interpreter with a runner a signature; used by one thread at a time."""
 
-    def __init__(self, content: bytes) -> None:
-        self.interpreter = Interpreter(model_content=content, num_threads=1)
-        self.signature_names = sorted(self.interpreter.get_signature_list())
-        self._runners = {
-            name: self.interpreter.get_signature_runner(name) for name in self.signature_names
+class _Subgraph:
+    """One signature of an interpreter, called past the runner that resizes at every call."""
+
+    def __init__(self, interpreter: Any, index: int, tensors: Mapping[str, Any]) -> None:
+        self._interpreter = interpreter
+        self._index = index
+        self._inputs: Mapping[str, int] = tensors["inputs"]
+        self._outputs: Mapping[str, int] = tensors["outputs"]
+        self._shapes: dict[str, tuple[int, ...]] = {}
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """Run it.
+
+        Raises:
+            ValueError: An array is of another type, or the graph takes no such shapes.
+            RuntimeError: An operation failed.
+        """
+        interpreter, index = self._interpreter, self._index
+        for name in self._inputs:
+            if self._shapes.get(name) != inputs[name].shape:
+                self._resize(inputs)
+                break
+        for name, tensor in self._inputs.items():
+            interpreter.SetTensor(tensor, inputs[name], index)
+        interpreter.Invoke(index)
+        # Copies: an interpreter cannot be resized while an array of its own memory is alive.
+        return {
+            name: np.asarray(interpreter.GetTensor(tensor, index))
+            for name, tensor in self._outputs.items()
         }
 
-    def signature(self, name: str) -> Signature:
-        runner = self._runners[name]
-        return Signature(
-            inputs=_specs(runner.get_input_details()),
-            outputs=_specs(runner.get_output_details()),
-        )
+    def _resize(self, inputs: Tensors) -> None:
+        for name, tensor in self._inputs.items():
+            shape = np.array(inputs[name].shape, np.int32)
+            self._interpreter.ResizeInputTensor(tensor, shape, False, self._index)  # noqa: FBT003 - the library's order
+        self._interpreter.AllocateTensors(self._index)
+        self._shapes = {name: inputs[name].shape for name in self._inputs}
 
-    def run(self, name: str, inputs: Tensors) -> dict[str, np.ndarray[Any, Any]]:
-        result: dict[str, np.ndarray[Any, Any]] = self._runners[name](**inputs)
-        return result
+
+class _Prepared:
+    """One interpreter; used by one thread at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        # Kept: the interpreter reads its weights from there.
+        self._owner = Interpreter(model_content=content, num_threads=1)
+        self._interpreter = self._owner._interpreter  # noqa: SLF001 - the public names reach one subgraph only
+        tensors = self._interpreter.GetSignatureDefs() or {}
+        self._subgraphs = {
+            name: _Subgraph(
+                self._interpreter, self._interpreter.GetSubgraphIndexFromSignature(name), it
+            )
+            for name, it in tensors.items()
+        }
+        if not tensors:
+            self._subgraphs[DEFAULT_SIGNATURE] = self._whole()
+
+    def signatures(self) -> dict[str, Signature]:
+        """Its signatures; of a model without any, one of all its inputs and outputs."""
+        names = sorted(self._owner.get_signature_list() or {})
+        if not names:
+            inputs, outputs = self._owner.get_input_details(), self._owner.get_output_details()
+            return {
+                DEFAULT_SIGNATURE: Signature(
+                    _specs({it["name"]: it for it in inputs}),
+                    _specs({it["name"]: it for it in outputs}),
+                )
+            }
+        runners = {name: self._owner.get_signature_runner(name) for name in names}
+        return {
+            name: Signature(_specs(it.get_input_details()), _specs(it.get_output_details()))
+            for name, it in runners.items()
+        }
+
+    def run(self, name: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
+        """Run a signature; see ``_Subgraph.run``."""
+        return self._subgraphs[name].run(inputs)
+
+    def _whole(self) -> _Subgraph:
+        inputs, outputs = self._owner.get_input_details(), self._owner.get_output_details()
+        tensors = {
+            "inputs": {it["name"]: it["index"] for it in inputs},
+            "outputs": {it["name"]: it["index"] for it in outputs},
+        }
+        return _Subgraph(self._interpreter, 0, tensors)
 
 
 class LiteRT:
@@ -51,31 +124,48 @@ class LiteRT:
 
     The file's content is read once and kept, so that a file changed in place can
     neither change answers nor end the process.
+
+    Args:
+        path: The file.
+        declared: Signatures of the SavedModel that it was made from and compared with. A
+            converter writes signatures that are one function once: for one that the file
+            lacks, the first of the same form answers.
+        quick_s: Seconds that a small batch may take for an event loop to wait for it.
+
+    Raises:
+        VersionRefused: It is no LiteRT model, or one with operations that are not known.
     """
 
     name = LITERT
-    quick = True
 
-    def __init__(self, path: Path) -> None:
-        self._content = path.read_bytes()
+    def __init__(
+        self,
+        path: Path,
+        declared: Mapping[str, Signature] = MappingProxyType({}),
+        quick_s: float = _QUICK_S,
+    ) -> None:
         try:
+            self._content = path.read_bytes()
             prepared = _Prepared(self._content)
+            written = prepared.signatures()
+        except OSError as error:
+            raise VersionRefused(f"{path.name} cannot be read: {error.strerror}") from error
         except (ValueError, RuntimeError) as error:
             raise VersionRefused(f"{path.name} is not a LiteRT model: {error}") from error
-        if not prepared.signature_names:
-            raise VersionRefused(f"{path.name} has no signature, {DEFAULT_SIGNATURE!r} expected")
+        self._written = {name: name for name in written} | _stand_ins(declared, written)
         self.signatures: Mapping[str, Signature] = {
-            name: prepared.signature(name) for name in prepared.signature_names
+            name: written[it] for name, it in self._written.items()
         }
         self._idle = [prepared]
+        self.quick = all(self._cost_s(name) <= quick_s for name in self.signatures)
 
-    def run(self, signature: str, inputs: Tensors) -> dict[str, np.ndarray[Any, Any]]:
+    def run(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Compute a signature's outputs; see ``Executor.run``."""
         for name, spec in self.signatures[signature].inputs.items():
             _check_shape(name, inputs[name].shape, spec)
         prepared = self._take()
         try:
-            outputs = prepared.run(signature, inputs)
+            outputs = prepared.run(self._written[signature], inputs)
         except (ValueError, RuntimeError) as error:
             # An interpreter that failed halfway is not used again.
             raise InvalidRequest(f"the model cannot take this input: {error}") from error
@@ -89,22 +179,61 @@ class LiteRT:
         except IndexError:
             return _Prepared(self._content)
 
+    def _cost_s(self, name: str) -> float:
+        """Seconds that a small batch of zeros takes at best; none if it cannot be told."""
+        inputs = {key: _zeros(it) for key, it in self.signatures[name].inputs.items()}
+        times = []
+        for _ in range(_TIMED_RUNS):
+            started_s = time.perf_counter()
+            try:
+                self.run(name, inputs)
+            except HearthError:
+                return 0.0  # what is refused costs nothing either
+            times.append(time.perf_counter() - started_s)
+        return min(times)
+
+
+def _stand_ins(
+    declared: Mapping[str, Signature], written: Mapping[str, Signature]
+) -> dict[str, str]:
+    forms = {_form(written[name]): name for name in sorted(written, reverse=True)}
+    missing = {name: _form(it) for name, it in declared.items() if name not in written}
+    return {name: forms[form] for name, form in missing.items() if form in forms}
+
+
+def _form(signature: Signature) -> frozenset[tuple[str, str, int]]:
+    """Names and types of a signature's inputs and outputs."""
+    return frozenset(
+        (role, name, spec.dtype)
+        for role, specs in (("in", signature.inputs), ("out", signature.outputs))
+        for name, spec in specs.items()
+    )
+
+
+def _zeros(spec: TensorSpec) -> NDArray[Any]:
+    shape = spec.shape or ()
+    sizes = [_TIMED_ROWS if not axis else 1 for axis in range(len(shape))]
+    known = tuple(it if it >= 0 else size for it, size in zip(shape, sizes, strict=True))
+    return np.full(known, b"", object) if spec.is_text else np.zeros(known, spec.numpy_dtype)
+
 
 def _check_shape(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
     """Refuse a shape that the interpreter would read past, or take for another."""
     expected = spec.shape or ()
-    fits = len(shape) == len(expected) and all(
-        size in {-1, actual} for size, actual in zip(expected, shape, strict=True)
-    )
-    if not fits:
-        raise InvalidRequest(f"{name} has shape {list(shape)}, expected {shape_text(expected)}")
+    if len(shape) == len(expected):
+        for size, actual in zip(expected, shape, strict=True):
+            if size not in {-1, actual}:
+                break
+        else:
+            return
+    raise InvalidRequest(f"{name} has shape {list(shape)}, expected {shape_text(expected)}")
 
 
-def _rows(array: np.ndarray[Any, Any]) -> int:
+def _rows(array: NDArray[Any]) -> int:
     return array.shape[0] if array.ndim else 1
 
 
-def _specs(details: Mapping[str, Any]) -> dict[str, Any]:
+def _specs(details: Mapping[str, Any]) -> dict[str, TensorSpec]:
     return {
         name: spec_of(it["name"], it["dtype"], tuple(int(n) for n in it["shape_signature"]))
         for name, it in details.items()

@@ -1,61 +1,192 @@
-"""The SavedModel executor: any SavedModel, through TensorFlow, imported here alone."""
+"""The SavedModel executor: any SavedModel, through TensorFlow, imported here alone.
+
+A SavedModel is opened in a session and called by the names of its tensors, as TensorFlow
+Serving calls it: TF1 and TF2 alike, with tables and state, and with no check of shapes but
+the graph's own.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from service.errors import InvalidRequest, VersionRefused
+import numpy as np
+
+from service import errors
+from service.errors import InvalidRequest, NotSupported, VersionRefused
 from service.inference.executor import TENSORFLOW
-from service.inference.signature import read_saved_model
+from service.inference.signature import DEFAULT_TAGS, callable_signatures, read_saved_model
+from service.messages import config_pb2, types_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
+    from numpy.typing import NDArray
 
     from service.inference.executor import Tensors
-    from service.inference.signature import Signature
+    from service.inference.signature import Signature, TensorSpec
+
+_log: Final = logging.getLogger("hearth.inference")
+
+# TensorFlow's errors that say something else than that we are at fault.
+_ERRORS: Final[Mapping[str, type[errors.HearthError]]] = {
+    "InvalidArgumentError": InvalidRequest,
+    "OutOfRangeError": InvalidRequest,
+    "ResourceExhaustedError": errors.Overloaded,
+    "DeadlineExceededError": errors.DeadlineExceeded,
+    "UnimplementedError": NotSupported,
+    "FailedPreconditionError": errors.NotPossibleNow,
+    "AbortedError": errors.NotPossibleNow,
+    "UnavailableError": errors.NotReady,
+}
+# What TensorFlow adds to its own words: nodes of the graph and where they were made.
+_NOISE: Final = re.compile(r"\s*(\[\[\{\{|\[\[node |\[Op:|Original stack trace)")
+_FIRST_ROOT: Final = re.compile(r"\d+ root error\(s\) found\.\s*\(0\) [\w ]+: ")
+
+
+def is_installed() -> bool:
+    """Whether TensorFlow itself is here, and not its message modules alone."""
+    spec = importlib.util.find_spec("tensorflow")
+    return spec is not None and spec.origin is not None
+
+
+def import_tensorflow() -> Any:
+    """TensorFlow: 700 MB and seconds, only where a model needs it.
+
+    Raises:
+        VersionRefused: It is not installed.
+    """
+    if not is_installed():
+        raise VersionRefused(
+            "it needs TensorFlow, which is not installed here: install it, or put a "
+            "model.tflite beside it, made where TensorFlow is by "
+            "'python -m service.inference.conversion VERSION VERSION/model.tflite'"
+        )
+    # Before the import, or its native log has begun.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow  # noqa: ICN001, PLC0415 - see above
+
+    # Its notes on deprecated calls are for those who write models.
+    tensorflow.get_logger().setLevel("ERROR")
+    return tensorflow
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A signature as the session calls it.
+
+    Attributes:
+        inputs: Name and type of each array, in the order of the arguments.
+        outputs: Name of each output, and where its tensor stands in the result.
+        run: From arrays to arrays.
+    """
+
+    inputs: Sequence[tuple[str, TensorSpec]]
+    outputs: Sequence[tuple[str, int]]
+    run: Callable[..., Sequence[Any]]
 
 
 class SavedModel:
-    """Runs the signatures of a SavedModel, TF1 or TF2."""
+    """Runs the signatures of a SavedModel, TF1 or TF2.
+
+    Args:
+        version: The folder that holds it.
+        tags: The tags of the graph to serve.
+
+    Attributes:
+        session: The session that holds its graph and its variables.
+
+    Raises:
+        VersionRefused: It cannot be loaded, or TensorFlow is not installed.
+    """
 
     name = TENSORFLOW
     quick = False
 
-    def __init__(self, version: Path) -> None:
-        signatures = read_saved_model(version)
-        self._tensorflow = _import_tensorflow()
+    def __init__(self, version: Path, tags: Sequence[str] = DEFAULT_TAGS) -> None:
+        declared = callable_signatures(read_saved_model(version, tags))
+        self._tensorflow = import_tensorflow()
         try:
-            self._model = self._tensorflow.saved_model.load(str(version))
+            self.session = _open(self._tensorflow, version, tags)
         except Exception as error:  # TensorFlow raises whatever the broken part raises
-            raise VersionRefused(f"TensorFlow cannot load it: {_first_line(error)}") from error
-        self._functions = dict(self._model.signatures)
-        self.signatures: Mapping[str, Signature] = {
-            name: signatures[name] for name in self._functions if name in signatures
-        }
+            raise VersionRefused(f"TensorFlow cannot load it: {_plain(str(error))}") from error
+        self._calls = self._prepare(declared)
+        self.signatures: Mapping[str, Signature] = {name: declared[name] for name in self._calls}
 
-    def run(self, signature: str, inputs: Tensors) -> dict[str, np.ndarray[Any, Any]]:
+    def run(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Compute a signature's outputs; see ``Executor.run``."""
-        specs = self.signatures[signature].inputs
-        constant = self._tensorflow.constant
-        tensors = {name: constant(value, specs[name].dtype) for name, value in inputs.items()}
+        call = self._calls[signature]
+        specs = self.signatures[signature].outputs
+        for name, spec in specs.items():
+            _check_type("output", name, spec)
+        arrays = [_to_feed(name, inputs[name], spec) for name, spec in call.inputs]
         try:
-            outputs = self._functions[signature](**tensors)
-        except (self._tensorflow.errors.OpError, ValueError, TypeError) as error:
+            values = call.run(*arrays)
+        except self._tensorflow.errors.OpError as error:
+            raise _translated(error) from error
+        except (ValueError, TypeError) as error:
             raise InvalidRequest(f"the model cannot take this input: {error}") from error
-        return {name: value.numpy() for name, value in outputs.items()}
+        return {name: _to_array(values[place], specs[name]) for name, place in call.outputs}
+
+    def _prepare(self, declared: Mapping[str, Signature]) -> dict[str, _Call]:
+        calls = {}
+        for name, signature in declared.items():
+            try:
+                calls[name] = self._call(signature)
+            except (self._tensorflow.errors.OpError, ValueError) as error:
+                # TensorFlow Serving loads such a model too, and answers its other signatures.
+                _log.warning("signature %s cannot be called: %s", name, _plain(str(error)))
+        return calls
+
+    def _call(self, signature: Signature) -> _Call:
+        fetched = list(dict.fromkeys(spec.name for spec in signature.outputs.values()))
+        run = self.session._make_callable_from_options(  # noqa: SLF001 - the public one checks shapes that the graph need not
+            config_pb2.CallableOptions(
+                feed=[spec.name for spec in signature.inputs.values()], fetch=fetched
+            )
+        )
+        places = [(name, fetched.index(spec.name)) for name, spec in signature.outputs.items()]
+        return _Call(list(signature.inputs.items()), places, run)
 
 
-def _import_tensorflow() -> Any:
-    # Before the import, or its native log has begun.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow  # noqa: ICN001, PLC0415 - 700 MB, only where a model needs it
+def _open(tensorflow: Any, version: Path, tags: Sequence[str]) -> Any:
+    """A session with the graph, its variables restored and its initialisers run."""
+    v1 = tensorflow.compat.v1
+    session = v1.Session(graph=v1.Graph(), config=v1.ConfigProto(allow_soft_placement=True))
+    with session.graph.as_default():
+        v1.saved_model.load(session, list(tags), str(version))
+    return session
 
-    return tensorflow
+
+def _to_feed(name: str, value: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    _check_type("input", name, spec)
+    return np.asarray(value, spec.numpy_dtype)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def _check_type(role: str, name: str, spec: TensorSpec) -> None:
+    if spec.numpy_dtype is None:
+        kind = types_pb2.DataType.Name(spec.dtype)
+        raise NotSupported(f"{role} {name} has type {kind}, which cannot be carried")
+
+
+def _to_array(value: Any, spec: TensorSpec) -> NDArray[Any]:
+    # A tensor without dimensions comes back as a number, or as bytes.
+    return np.asarray(value, object) if spec.is_text else np.asarray(value)
+
+
+def _translated(error: Any) -> Exception:
+    """TensorFlow's error as ours; as it is where nobody but us is at fault."""
+    kind = _ERRORS.get(type(error).__name__)
+    translated: Exception = error if kind is None else kind(_plain(error.message))
+    return translated
+
+
+def _plain(message: str) -> str:
+    """TensorFlow's own words, without nodes and traces."""
+    text = _FIRST_ROOT.sub("", message, count=1)
+    return _NOISE.split(text, maxsplit=1)[0].strip() or message.strip()

@@ -13,12 +13,15 @@ from service.errors import VersionRefused
 from service.messages import saved_model_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 DEFAULT_SIGNATURE: Final = "serving_default"
 PREDICT_METHOD: Final = "tensorflow/serving/predict"
-_SERVE_TAG: Final = "serve"
+DEFAULT_TAGS: Final = ("serve",)
+
+# What TensorFlow itself calls when it loads a SavedModel: no way to call the model.
+_INITIALISERS: Final = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
 
 # TensorFlow's DataType numbers (tensorflow/core/framework/types.proto) and NumPy's types.
 DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
@@ -37,6 +40,8 @@ DTYPES: Final[Mapping[int, np.dtype[Any]]] = {
     23: np.dtype(np.uint64),
 }
 _NUMBERS: Final = {dtype: number for number, dtype in DTYPES.items()}
+_UNKNOWN: Final = 0  # DT_INVALID
+_STRING: Final = _NUMBERS[np.dtype(object)]
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class TensorSpec:
         """The NumPy type of the same numbers; strings are object; None where there is none."""
         return DTYPES.get(self.dtype)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds strings: bytes of any length."""
+        return self.dtype == _STRING
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -68,11 +78,12 @@ class Signature:
     method_name: str = PREDICT_METHOD
 
 
-def read_saved_model(version: Path) -> dict[str, Signature]:
+def read_saved_model(version: Path, tags: Iterable[str] = DEFAULT_TAGS) -> dict[str, Signature]:
     """Read the signatures of a SavedModel from its ``saved_model.pb``.
 
     Args:
         version: The folder that holds it.
+        tags: The tags, all and no others, of the graph to serve.
 
     Returns:
         Signatures by name, those of initialisers included, as TensorFlow Serving lists them.
@@ -89,20 +100,42 @@ def read_saved_model(version: Path) -> dict[str, Signature]:
         model = saved_model_pb2.SavedModel.FromString(content)
     except DecodeError as error:
         raise VersionRefused(f"{SAVED_MODEL} is not a SavedModel: {error}") from error
+    wanted = set(tags)
     for graph in model.meta_graphs:
-        if _SERVE_TAG in graph.meta_info_def.tags:
+        if set(graph.meta_info_def.tags) == wanted:
             return {name: _signature(it) for name, it in graph.signature_def.items()}
-    raise VersionRefused(f"{SAVED_MODEL} has no graph with the tag {_SERVE_TAG!r}")
+    there = " or ".join(_tags_text(graph.meta_info_def.tags) for graph in model.meta_graphs)
+    raise VersionRefused(
+        f"{SAVED_MODEL} has no graph with the tags {_tags_text(wanted)}, only {there or 'none'}"
+    )
 
 
-def spec_of(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> TensorSpec:
+def callable_signatures(signatures: Mapping[str, Signature]) -> dict[str, Signature]:
+    """Those that can be called: not initialisers, and of plain tensors alone."""
+    return {
+        name: it
+        for name, it in signatures.items()
+        if name not in _INITIALISERS
+        and it.outputs
+        # A sparse or composite tensor has no name of its own.
+        and all(spec.name for spec in (*it.inputs.values(), *it.outputs.values()))
+    }
+
+
+def spec_of(name: str, dtype: Any, shape: tuple[int, ...]) -> TensorSpec:
     """Describe a tensor that is known by its NumPy type."""
-    return TensorSpec(name, _NUMBERS[np.dtype(dtype)], shape)
+    kind = np.dtype(dtype)
+    known = np.dtype(object) if kind.kind in "SU" else kind
+    return TensorSpec(name, _NUMBERS.get(known, _UNKNOWN), shape)
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
     """A shape for people: ``[n, 3]`` where any number of rows is taken."""
     return f"[{', '.join('n' if size == -1 else str(size) for size in shape)}]"
+
+
+def _tags_text(tags: Iterable[str]) -> str:
+    return f"{{{', '.join(sorted(tags))}}}"
 
 
 def _signature(definition: Any) -> Signature:

@@ -38,6 +38,8 @@ _FIELDS: Final[Mapping[int, str]] = {
 }
 _NUMBERS: Final = {dtype: number for number, dtype in DTYPES.items()}
 _MAX_DIMENSIONS: Final = 32  # NumPy's older limit; TensorFlow's is 254
+_MAX_SHIFT: Final = 28  # a varint of 32 bits has five bytes of seven bits
+_MAX_BYTES: Final = 2**63 - 1  # NumPy's limit, which it holds even a shape with a 0 to
 
 
 def decode(proto: tensor_pb2.TensorProto, name: str, limit_bytes: int) -> NDArray[Any]:
@@ -61,15 +63,12 @@ def decode(proto: tensor_pb2.TensorProto, name: str, limit_bytes: int) -> NDArra
     if dtype is None:
         raise InvalidRequest(f"input {name} has type {type_name(proto.dtype)}, which is not known")
     shape = _shape(proto, name)
-    count = math.prod(shape)
-    if count * dtype.itemsize > limit_bytes:
-        raise InvalidRequest(
-            f"input {name} has shape {list(shape)}, "
-            f"{count * dtype.itemsize} bytes; the limit is {limit_bytes}"
-        )
-    if proto.tensor_content and dtype.kind != "O":
-        return _from_content(proto.tensor_content, dtype, shape, name)
-    return _from_field(getattr(proto, _FIELDS[proto.dtype]), dtype, shape, name)
+    _check_size(shape, dtype, name, limit_bytes)
+    if not proto.tensor_content:
+        return _from_field(getattr(proto, _FIELDS[proto.dtype]), dtype, shape, name)
+    if dtype.kind == "O":
+        return _from_text_content(proto.tensor_content, shape, name)
+    return _from_content(proto.tensor_content, dtype, shape, name)
 
 
 def encode(array: NDArray[Any], *, as_content: bool) -> tensor_pb2.TensorProto:
@@ -112,6 +111,16 @@ def _shape(proto: tensor_pb2.TensorProto, name: str) -> tuple[int, ...]:
     return shape
 
 
+def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], name: str, limit_bytes: int) -> None:
+    size = math.prod(shape) * dtype.itemsize
+    if size > limit_bytes:
+        raise InvalidRequest(
+            f"input {name} has shape {list(shape)}, {size} bytes; the limit is {limit_bytes}"
+        )
+    if math.prod(filter(None, shape)) * dtype.itemsize > _MAX_BYTES:
+        raise InvalidRequest(f"input {name} has shape {list(shape)}; its sizes are too large")
+
+
 def _from_content(
     content: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], name: str
 ) -> NDArray[Any]:
@@ -122,6 +131,45 @@ def _from_content(
             f"but tensor_content has {len(content)}"
         )
     return np.frombuffer(content, dtype).reshape(shape)
+
+
+def _from_text_content(content: bytes, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """Strings as TensorFlow packs them: the varint lengths of all, then the bytes of all."""
+    count = math.prod(shape)
+    flat = np.empty(count, object)
+    try:
+        lengths, place = _varints(content, count)
+    except IndexError as error:
+        raise InvalidRequest(
+            f"input {name} has shape {list(shape)}, but tensor_content has no {count} lengths"
+        ) from error
+    if place + sum(lengths) != len(content):
+        raise InvalidRequest(
+            f"input {name} has strings of {sum(lengths)} bytes, "
+            f"but tensor_content has {len(content) - place}"
+        )
+    for index, length in enumerate(lengths):
+        flat[index] = content[place : place + length]
+        place += length
+    return flat.reshape(shape)
+
+
+def _varints(content: bytes, count: int) -> tuple[list[int], int]:
+    """So many numbers from the start of the bytes, and where they end.
+
+    Raises:
+        IndexError: The bytes end before.
+    """
+    values, place = [], 0
+    for _ in range(count):
+        value, shift = content[place] & 0x7F, 7
+        while content[place] & 0x80 and shift <= _MAX_SHIFT:
+            place += 1
+            value |= (content[place] & 0x7F) << shift
+            shift += 7
+        place += 1
+        values.append(value)
+    return values, place
 
 
 def _from_field(
@@ -144,12 +192,14 @@ def _from_field(
 
 
 def _numbers(values: Any, dtype: np.dtype[Any], name: str) -> NDArray[Any]:
-    try:
-        if dtype == np.float16:  # its bits stand in 32-bit integers
-            return np.array(values, np.uint16).view(np.float16)
-        return np.array(values, dtype)
-    except OverflowError as error:
-        raise InvalidRequest(f"input {name} has a value outside {dtype.name}") from error
+    sent = np.asarray(values)
+    # The bits of a half stand in 32-bit integers, as does what is narrower than those.
+    stored = np.dtype(np.uint16) if dtype == np.float16 else dtype
+    read = sent.astype(stored)
+    if sent.dtype.kind == "i" and (read != sent).any():
+        wrong = sent[int(np.argmax(read != sent))]
+        raise InvalidRequest(f"input {name} has the value {wrong}, outside {stored.name}")
+    return read.view(dtype)
 
 
 def type_name(number: int) -> str:

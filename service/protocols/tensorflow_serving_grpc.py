@@ -57,14 +57,19 @@ _METADATA_FIELD: Final = "signature_def"
 
 
 def encode_error(error: errors.HearthError) -> tuple[StatusCode, str]:
-    """The gRPC code and message of an error; a long message is cut as TensorFlow Serving does."""
+    """The gRPC code and message of an error.
+
+    A long message is cut as TensorFlow Serving does, by its bytes: it travels in a header,
+    three characters for a byte that is not ASCII, and clients take 8 KiB of headers.
+    """
     code = next(CODE_OF[kind] for kind in type(error).__mro__ if kind in CODE_OF)
     message = error.message
     if isinstance(error, SignatureNotFound):
         message = f'Serving signature key "{error.name}" not found.'
-    if len(message) > _MAX_MESSAGE:
-        message = f"{message[:_MAX_MESSAGE]}...TRUNCATED"
-    return code, message.encode(errors="replace").decode()
+    sent = message.encode(errors="replace")
+    if len(sent) > _MAX_MESSAGE:
+        sent = sent[:_MAX_MESSAGE] + b"...TRUNCATED"
+    return code, sent.decode(errors="ignore")
 
 
 def read_spec(spec: model_pb2.ModelSpec) -> tuple[str, int | None, str | None]:
@@ -84,6 +89,24 @@ def read_spec(spec: model_pb2.ModelSpec) -> tuple[str, int | None, str | None]:
 def signature_name(spec: model_pb2.ModelSpec) -> str:
     """The signature that a request names, or the default one."""
     return spec.signature_name or DEFAULT_SIGNATURE
+
+
+def example_signature(version: ModelVersion, spec: model_pb2.ModelSpec, method: str) -> str:
+    """The signature that answers a Classify or Regress request.
+
+    Args:
+        version: The version that answers.
+        spec: What the request names.
+        method: ``classify`` or ``regress``.
+
+    Raises:
+        InvalidRequest: There is none, or it takes no examples. Unlike Predict's, this is
+            no matter of the model's state to TensorFlow Serving.
+    """
+    try:
+        return version.example_signature(signature_name(spec), method)
+    except SignatureNotFound as error:
+        raise InvalidRequest(f"No signature was found with the name: {error.name}") from error
 
 
 def to_inputs(

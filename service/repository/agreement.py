@@ -5,12 +5,16 @@ follows it and publishes what came of it; who must wait, waits for all of them.
 
     wanted.pbtxt          the ModelServerConfig to serve
     known.pbtxt           every model that was ever wanted, so that one can be loaded again
+    told.pbtxt            what flags or config file said last
+    turn.lock             held by whoever has a change made and waits for it
+    change.lock           held for as long as what is wanted is read and written
     served/<pid>.json     what a worker made of it
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -20,16 +24,19 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from service.errors import DeadlineExceeded
+from service.errors import DeadlineExceeded, NotPossibleNow
 from service.repository.config import parse_config, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from service.repository.config import ModelConfig
 
 _WANTED: Final = "wanted.pbtxt"
 _KNOWN: Final = "known.pbtxt"
+_TOLD: Final = "told.pbtxt"
+_TURN: Final = "turn.lock"
+_CHANGE: Final = "change.lock"
 _SERVED: Final = "served"
 _POLL_S: Final = 0.02
 
@@ -71,6 +78,28 @@ class Agreement:
         _replace(self._folder / _WANTED, text.encode())
         return _serial(text)
 
+    def follow(self, configs: Sequence[ModelConfig]) -> None:
+        """Ask for what flags or config file say, unless they have said just that before.
+
+        Every worker reads the file and tells of it, also one that takes another's place;
+        only the first to see a change makes it, so that a later change is not undone.
+        """
+        path = self._folder / _TOLD
+        text = to_text(configs).encode()
+        with self.changing():
+            if path.exists() and path.read_bytes() == text:
+                return
+            self.want(configs)
+            _replace(path, text)
+
+    def turn(self) -> contextlib.AbstractContextManager[None]:
+        """Hold off whoever else has a change made, until this one has come to its end."""
+        return _held(self._folder / _TURN)
+
+    def changing(self) -> contextlib.AbstractContextManager[None]:
+        """Hold off other changes while what is wanted is read and written."""
+        return _held(self._folder / _CHANGE)
+
     def wanted(self) -> tuple[str, list[ModelConfig]]:
         """What is to be served, and its serial."""
         text = (self._folder / _WANTED).read_text()
@@ -101,18 +130,24 @@ class Agreement:
 
         Raises:
             DeadlineExceeded: Some have not followed in time.
+            NotPossibleNow: Another config has taken its place.
         """
         deadline_s = time.monotonic() + limit_s
         while True:
             served = list(self._published())
             if served and all(it.serial == serial for it in served):
                 return served
+            if self._wanted_serial() != serial:
+                raise NotPossibleNow("another configuration has taken the place of this one")
             if time.monotonic() > deadline_s:
                 late = sum(it.serial != serial for it in served)
                 raise DeadlineExceeded(
                     f"{late} of {len(served)} workers have not followed within {limit_s:g} s"
                 )
             time.sleep(_POLL_S)
+
+    def _wanted_serial(self) -> str:
+        return _serial((self._folder / _WANTED).read_text())
 
     def _published(self) -> Iterable[Served]:
         for path in sorted((self._folder / _SERVED).glob("*.json")):
@@ -126,6 +161,14 @@ class Agreement:
 
 def _serial(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """Hold a lock against every other thread and process."""
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # each opening has a lock of its own
+        yield
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _PLATFORM: Final = "tensorflow"
+# The same in the older field, and neither given.
+_PLATFORMS: Final = frozenset({_PLATFORM, "TENSORFLOW", "MODEL_TYPE_UNSPECIFIED"})
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,13 @@ def _model(entry: Any) -> ModelConfig:
         raise InvalidRequest(f"model name {entry.name!r} must not be empty nor hold '/' or ':'")
     if not entry.base_path:
         raise InvalidRequest(f"model {entry.name} has no base_path")
-    if entry.model_platform not in {"", _PLATFORM} or entry.model_type:
+    if "://" in entry.base_path:
         raise InvalidRequest(
-            f"model {entry.name} has platform {entry.model_platform or entry.model_type!r}; "
-            f"known: {_PLATFORM}"
+            f"model {entry.name} has base_path {entry.base_path!r}; only folders can be read"
         )
+    platform = entry.model_platform or model_server_config_pb2.ModelType.Name(entry.model_type)
+    if platform not in _PLATFORMS:
+        raise InvalidRequest(f"model {entry.name} has platform {platform!r}; known: {_PLATFORM}")
     return ModelConfig(
         name=entry.name,
         base_path=Path(entry.base_path),

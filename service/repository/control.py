@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from service.errors import ModelNotFound, NotPossibleNow, VersionRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from service.repository.agreement import Agreement, Served
     from service.repository.config import ModelConfig
@@ -22,7 +22,7 @@ class Control:
 
     Args:
         agreement: Where it is asked.
-        labels_ahead: Whether a label may point to a version that is not served yet.
+        labels_ahead: Whether a new label may point to a version that is not served yet.
     """
 
     def __init__(self, agreement: Agreement, *, labels_ahead: bool) -> None:
@@ -34,20 +34,19 @@ class Control:
 
         Raises:
             VersionRefused: A model has no version that can be served.
-            NotPossibleNow: A label points to a version that is not served.
+            NotPossibleNow: A label points to a version that is not served: all labels stay
+                as they were. Or the config file has changed meanwhile.
             DeadlineExceeded: Workers have not followed in time.
         """
-        _, before = self._agreement.wanted()
-        served = self._follow(configs)
-        _require_models(configs, served)
-        unserved = {} if self._labels_ahead else _unserved_labels(configs, served)
-        if unserved:
-            self._agreement.want(_with_old_labels(configs, before, unserved))
-            model, (label, version) = next(iter(unserved.items()))
-            raise NotPossibleNow(
-                f"Request to assign label {label} to version {version} of model {model}, "
-                "which is not currently available for inference"
-            )
+        with self._agreement.turn():
+            _, before = self._agreement.wanted()
+            served = self._follow(lambda _: configs)
+            _require_models(configs, served)
+            try:
+                self._check_labels(configs, before, served)
+            except NotPossibleNow:
+                self._follow(lambda _: _with_labels_of(before, configs))
+                raise
 
     def load(self, model: str) -> None:
         """Serve a model as it was last configured; returns when every worker does.
@@ -59,9 +58,9 @@ class Control:
         known = {config.name: config for config in self._agreement.known()}
         if model not in known:
             raise ModelNotFound(f"model {model} is not configured; known: {', '.join(known)}")
-        _, wanted = self._agreement.wanted()
-        rest = [config for config in wanted if config.name != model]
-        _require_models([known[model]], self._follow([*rest, known[model]]))
+        with self._agreement.turn():
+            served = self._follow(lambda wanted: [*_without(model, wanted), known[model]])
+        _require_models([known[model]], served)
 
     def unload(self, model: str) -> None:
         """Serve a model no longer; returns when no worker does.
@@ -69,13 +68,39 @@ class Control:
         Raises:
             ModelNotFound: It is not served.
         """
-        _, wanted = self._agreement.wanted()
-        if model not in {config.name for config in wanted}:
-            raise ModelNotFound(f"model {model} is not loaded")
-        self._follow([config for config in wanted if config.name != model])
+        with self._agreement.turn():
+            _, wanted = self._agreement.wanted()
+            if model not in {config.name for config in wanted}:
+                raise ModelNotFound(f"model {model} is not loaded")
+            self._follow(lambda wanted: _without(model, wanted))
 
-    def _follow(self, configs: Sequence[ModelConfig]) -> list[Served]:
-        return self._agreement.wait(self._agreement.want(configs), _LIMIT_S)
+    def _follow(self, change: Callable[[list[ModelConfig]], Sequence[ModelConfig]]) -> list[Served]:
+        """Have all workers serve what comes of what is wanted now."""
+        with self._agreement.changing():
+            _, wanted = self._agreement.wanted()
+            serial = self._agreement.want(change(wanted))
+        return self._agreement.wait(serial, _LIMIT_S)
+
+    def _check_labels(
+        self,
+        configs: Sequence[ModelConfig],
+        before: Sequence[ModelConfig],
+        served: Sequence[Served],
+    ) -> None:
+        """Refuse a label to a version that some worker does not serve.
+
+        A label that is new may be allowed to; one that callers use already never is.
+        """
+        used = {(config.name, label) for config in before for label in config.labels}
+        for config in configs:
+            for label, version in config.labels.items():
+                if self._labels_ahead and (config.name, label) not in used:
+                    continue
+                if any(version not in worker.versions.get(config.name, ()) for worker in served):
+                    raise NotPossibleNow(
+                        f"Request to assign label to version {version} of model {config.name}, "
+                        f"which is not currently available for inference (label {label})"
+                    )
 
 
 def _require_models(configs: Sequence[ModelConfig], served: Sequence[Served]) -> None:
@@ -90,25 +115,12 @@ def _require_models(configs: Sequence[ModelConfig], served: Sequence[Served]) ->
         raise VersionRefused(f"{len(missing)} servable(s) did not become available: {{{reasons}}}")
 
 
-def _unserved_labels(
-    configs: Sequence[ModelConfig], served: Sequence[Served]
-) -> dict[str, tuple[str, int]]:
-    """By model the first label whose version some worker does not serve."""
-    return {
-        config.name: (label, version)
-        for config in configs
-        for label, version in config.labels.items()
-        if any(version not in worker.versions.get(config.name, ()) for worker in served)
-    }
+def _without(model: str, configs: Sequence[ModelConfig]) -> list[ModelConfig]:
+    return [config for config in configs if config.name != model]
 
 
-def _with_old_labels(
-    configs: Sequence[ModelConfig],
-    before: Sequence[ModelConfig],
-    unserved: dict[str, tuple[str, int]],
+def _with_labels_of(
+    before: Sequence[ModelConfig], configs: Sequence[ModelConfig]
 ) -> list[ModelConfig]:
     old = {config.name: config.labels for config in before}
-    return [
-        replace(config, labels=old.get(config.name, {})) if config.name in unserved else config
-        for config in configs
-    ]
+    return [replace(config, labels=old.get(config.name, {})) for config in configs]

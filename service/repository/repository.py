@@ -17,7 +17,7 @@ from service.repository.storage import Fingerprint, find_versions, fingerprint
 from service.repository.version import ModelVersion, State, VersionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from service.repository.config import ModelConfig
@@ -69,6 +69,7 @@ class _Failure:
 @dataclass
 class _Model:
     config: ModelConfig
+    labels: Mapping[str, int] = field(default_factory=dict)
     served: dict[int, ModelVersion] = field(default_factory=dict)
     states: dict[int, VersionStatus] = field(default_factory=dict)
     failures: dict[int, _Failure] = field(default_factory=dict)
@@ -176,7 +177,7 @@ class Repository:
 
     def _labelled(self, model: str, label: str) -> int:
         entry = self._models.get(model)
-        number = entry.config.labels.get(label) if entry is not None else None
+        number = entry.labels.get(label) if entry is not None else None
         if number is None:
             raise InvalidRequest(f"Unrecognized servable version label: {label}")
         return number
@@ -192,9 +193,11 @@ class Repository:
             found = find_versions(entry.config.base_path)
         except OSError as error:
             # Storage that cannot be read says nothing about what is in it: keep what is served.
+            entry.labels = _settled_labels(entry)
             self._report(entry, f"its folder cannot be read ({error.strerror})")
             return
         wanted = self._bring_up(entry, found)
+        entry.labels = _settled_labels(entry)
         if wanted or not self._undecided(entry, found):
             for number in [number for number in entry.served if number not in wanted]:
                 self._drop(entry, number)
@@ -318,7 +321,7 @@ def _configured(before: dict[str, _Model], config: ModelConfig) -> _Model:
     """The model with its new config; what it serves stays until the next look."""
     entry = before.get(config.name)
     if entry is None:
-        return _Model(config)
+        return _Model(config, config.labels)
     if entry.config.base_path != config.base_path:
         entry.seen, entry.failures = {}, {}
     # The next look is a first one: what is newly asked for is not waited for.
@@ -326,3 +329,13 @@ def _configured(before: dict[str, _Model], config: ModelConfig) -> _Model:
     entry.polled = entry.polled and same
     entry.config = config
     return entry
+
+
+def _settled_labels(entry: _Model) -> dict[str, int]:
+    """The labels as configured; one whose new version is not served stays with its old one."""
+    settled = dict(entry.config.labels)
+    for label, number in settled.items():
+        before = entry.labels.get(label, number)
+        if number not in entry.served and before in entry.served:
+            settled[label] = before
+    return settled

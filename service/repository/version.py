@@ -153,13 +153,16 @@ class ModelVersion:
         Raises:
             InvalidRequest: An example does not hold what is needed.
         """
+        batch = None
+        if self.contract is not None and self._bounds is not None:
+            batch = to_batch(examples, self.contract.feature_names)
+            self._bounds.check({self.contract.input: batch})
         if signature in self.executor.signatures:
             name = next(iter(self.executor.signatures[signature].inputs))
             return self.executor.run(signature, {name: np.array(examples, object)})
-        if self.contract is None:
+        if self.contract is None or batch is None:
             raise SignatureNotFound(signature)
-        batch = to_batch(examples, self.contract.feature_names)
-        outputs = self.predict(DEFAULT_SIGNATURE, {self.contract.input: batch})
+        outputs = self.executor.run(DEFAULT_SIGNATURE, {self.contract.input: batch})
         name = next(iter(self.signatures[signature].outputs))
         return {name: outputs[self.contract.output]}
 

@@ -34,19 +34,20 @@ class ConfigFile:
     def __init__(self, path: Path, interval_s: float) -> None:
         self._path = path
         self._interval_s = interval_s
-        self._next_s = time.monotonic() + interval_s
-        self._text = path.read_text()
+        self._next_s = 0.0
+        self._text = ""
 
     def follow(self, agreement: Agreement) -> None:
         """If it has changed, ask for what it says; a bad file is logged and the old one kept."""
-        if self._interval_s <= 0 or time.monotonic() < self._next_s:
+        now_s = time.monotonic()
+        if self._interval_s <= 0 or now_s < self._next_s:
             return
-        self._next_s = time.monotonic() + self._interval_s
+        self._next_s = now_s + self._interval_s
         try:
             text = self._path.read_text()
             if text != self._text:
                 self._text = text
-                agreement.want(parse_config(text))
+                agreement.follow(parse_config(text))
         except (OSError, UnicodeDecodeError, InvalidRequest) as error:
             _log.error("%s is not followed: %s", self._path, error)
 

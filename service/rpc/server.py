@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from service.rpc.calls import Calls, Service
 
 _HEALTH_POLL_S: Final = 0.25
+_DRAIN_POLL_S: Final = 0.05
+_QUIET_POLLS: Final = 4  # looks in a row at which no call is under way
 _START_LIMIT_S: Final = 30.0
 _log: Final = logging.getLogger("hearth.rpc")
 
@@ -56,8 +58,8 @@ class RpcServer:
         self._health = health
         self._options = [("grpc.so_reuseport", 1), *options]
         self._tls = tls
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._server: grpc.aio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -67,6 +69,8 @@ class RpcServer:
         Raises:
             RuntimeError: An address cannot be listened on.
         """
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
         self._thread.start()
         started = asyncio.run_coroutine_threadsafe(self._start(), self._loop)
         started.result(_START_LIMIT_S)
@@ -76,13 +80,14 @@ class RpcServer:
 
         It is safe to call in any thread but the server's own; it returns when all is over.
         """
-        if not self._thread.is_alive():
+        if self._loop is None or self._thread is None or self._loop.is_closed():
             return
         stopped = asyncio.run_coroutine_threadsafe(self._stop(grace_s), self._loop)
         with contextlib.suppress(TimeoutError):
             stopped.result(grace_s + 1)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     async def _start(self) -> None:
         server = grpc.aio.server(options=self._options)
@@ -96,7 +101,7 @@ class RpcServer:
             self._bind(server, address)
         await server.start()
         self._server = server
-        self._watch = self._loop.create_task(self._tell_health(health, names))
+        self._watch = asyncio.create_task(self._tell_health(health, names))
 
     def _bind(self, server: grpc.aio.Server, address: str) -> None:
         if self._tls is None:
@@ -112,8 +117,16 @@ class RpcServer:
     async def _stop(self, grace_s: float) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        if self._server is not None:
-            await self._server.stop(grace_s)
+        if self._server is None:
+            return
+        stopping = asyncio.create_task(self._server.stop(grace_s))
+        quiet = 0
+        while quiet < _QUIET_POLLS and not stopping.done():
+            await asyncio.sleep(_DRAIN_POLL_S)
+            quiet = 0 if self._calls.under_way else quiet + 1
+        # What is left are streams that never end by themselves, such as health's Watch.
+        await self._server.stop(_DRAIN_POLL_S)
+        await stopping
 
     async def _tell_health(self, servicer: Any, names: Sequence[str]) -> None:
         """Keep the health service's answers true; under full and bare names, and for all."""

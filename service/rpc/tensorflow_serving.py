@@ -108,8 +108,8 @@ class TensorFlowServing:
         version = self._find(request, exchange)
         name = wire.signature_name(request.model_spec)
         signature = version.signature(name)
-        wire.check_filter(request.output_filter, signature)
         inputs = wire.to_inputs(request, signature, self._limit_bytes)
+        wire.check_filter(request.output_filter, signature)
         outputs = version.predict(name, inputs)
         first = next(iter(outputs.values()), None)
         exchange.rows = first.shape[0] if first is not None and first.ndim else 1
@@ -201,7 +201,7 @@ class TensorFlowServing:
         exchange: Exchange,
     ) -> None:
         examples = from_input(data)
-        name = version.example_signature(wire.signature_name(spec), "classify")
+        name = wire.example_signature(version, spec, "classify")
         exchange.rows = len(examples)
         outputs = version.run_examples(name, examples)
         response.result.CopyFrom(wire.classification_result(outputs, len(examples)))
@@ -216,7 +216,7 @@ class TensorFlowServing:
         exchange: Exchange,
     ) -> None:
         examples = from_input(data)
-        name = version.example_signature(wire.signature_name(spec), "regress")
+        name = wire.example_signature(version, spec, "regress")
         exchange.rows = len(examples)
         outputs = version.run_examples(name, examples)
         response.result.CopyFrom(wire.regression_result(outputs, len(examples)))

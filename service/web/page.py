@@ -50,26 +50,6 @@ def views(repository: Repository) -> list[ModelView]:
     ]
 
 
-def describe(repository: Repository) -> dict[str, Any]:
-    """The same for programs: what is served here, and where."""
-    return {
-        "status": "alive",
-        "server": "hearth",
-        "models": [
-            {
-                "name": view.name,
-                "version": view.version,
-                "predict": f"/v1/models/{view.name}:predict",
-                "contract": f"/v1/models/{view.name}/contract",
-                **({"problem": view.problem} if view.problem else {}),
-            }
-            for view in views(repository)
-        ],
-        "health": ["/livez", "/readyz"],
-        "metrics": "/metrics",
-    }
-
-
 def report_folder(repository: Repository, model: str, version: int) -> Path:
     """Folder of a served version's training report.
 

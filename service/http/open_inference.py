@@ -1,0 +1,145 @@
+"""Open Inference Protocol v2 over REST: a request in, a response out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from service.errors import NotReady
+from service.http.encoding import pack, plain_body
+from service.http.messages import JSON, VERSION_HEADER, Response
+from service.protocols import json_body, open_inference
+from service.protocols import open_inference_rest as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from service.exchange import Exchange
+    from service.http.messages import Request
+    from service.protocols.open_inference import Route
+    from service.protocols.open_inference_dataplane import Dataplane
+
+    Answer = Callable[[Route, Request, Exchange], Response]
+
+PROTOCOL: Final = "open_inference"
+JSON_LENGTH_HEADER: Final = "Inference-Header-Content-Length"
+_BINARY: Final = "application/octet-stream"
+_ALWAYS_QUICK: Final = frozenset({"live", "ready", "server", "model_ready", "metadata"})
+
+
+class OpenInference:
+    """Answers what stands below ``/v2``.
+
+    Args:
+        dataplane: Answers over the models.
+    """
+
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
+        self._answers: Mapping[str, Answer] = {
+            "infer": self._infer,
+            "live": self._live,
+            "ready": self._ready,
+            "server": self._server,
+            "model_ready": self._model_ready,
+            "metadata": self._metadata,
+            "config": self._config,
+            "statistics": self._statistics,
+            "index": self._index,
+            "load": self._load,
+            "unload": self._unload,
+        }
+
+    def owns(self, path: str) -> bool:
+        """Whether a path is below ``/v2``."""
+        return path == "/v2" or path.startswith("/v2/")
+
+    def is_quick(self, request: Request) -> bool:
+        """Whether it asks for little, of a model that runs in microseconds."""
+        try:
+            route = open_inference.parse_route(request.method, request.path)
+            if route.verb in _ALWAYS_QUICK:
+                return True
+            # What a compressed body holds is not known before it is inflated.
+            plain = "content-encoding" not in request.headers
+            quick = route.verb == "infer" and plain
+            return quick and self._dataplane.is_quick(route.model, route.version)
+        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
+            return False
+
+    def answer(self, request: Request, exchange: Exchange) -> Response:
+        """Answer one request; see ``Api.answer``."""
+        exchange.protocol = PROTOCOL
+        try:
+            route = open_inference.parse_route(request.method, request.path)
+            exchange.route = route.verb
+            return self._answers[route.verb](route, request, exchange)
+        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
+            status, text = open_inference.encode_error(exchange.failed(error))
+            return Response(status, text)
+
+    def _infer(self, route: Route, request: Request, exchange: Exchange) -> Response:
+        body = self._body(request)
+        length = wire.parse_json_length(request.headers.get(JSON_LENGTH_HEADER.lower()), body)
+        asked, wanted = wire.parse_infer(route.model, route.version, body, length)
+        answer = self._dataplane.infer(
+            asked, exchange, lambda version, outputs: wire.encode_infer(version, outputs, wanted)
+        )
+        headers = {VERSION_HEADER: exchange.version}
+        if answer.json_bytes is not None:
+            headers[JSON_LENGTH_HEADER] = str(answer.json_bytes)
+        packed, encoding = pack(answer.body, request.headers.get("accept-encoding", ""))
+        if encoding:
+            headers["Content-Encoding"] = encoding
+        return Response(200, packed, JSON if answer.json_bytes is None else _BINARY, headers)
+
+    def _live(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
+        return _json({"live": True})
+
+    def _ready(self, _route: Route, _request: Request, exchange: Exchange) -> Response:
+        # The protocol's text and its servers differ on the name: both are there.
+        return _readiness({"live": True}, self._dataplane.server_problem(), exchange)
+
+    def _server(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
+        return _json(open_inference.server_metadata())
+
+    def _model_ready(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        problem = self._dataplane.model_problem(route.model, route.version)
+        return _readiness({"name": route.model}, problem, exchange)
+
+    def _metadata(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        return _json(self._dataplane.metadata(route.model, route.version, exchange))
+
+    def _config(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        return _json(self._dataplane.config(route.model, route.version, exchange))
+
+    def _statistics(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        return _json(self._dataplane.statistics(route.model, route.version, exchange))
+
+    def _index(self, _route: Route, request: Request, _exchange: Exchange) -> Response:
+        ready = wire.parse_index(self._body(request))
+        return _json(self._dataplane.index(ready=ready))
+
+    def _load(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        self._dataplane.load(route.model)
+        exchange.model = route.model
+        return _json({"name": route.model, "load": True})
+
+    def _unload(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        self._dataplane.unload(route.model)
+        exchange.model = route.model
+        return _json({"name": route.model, "unload": True})
+
+    def _body(self, request: Request) -> bytes:
+        return plain_body(request.headers, request.body, self._dataplane.limit_bytes)
+
+
+def _readiness(document: Mapping[str, Any], problem: str, exchange: Exchange) -> Response:
+    if not problem:
+        return _json({**document, "ready": True})
+    exchange.outcome = NotReady.__name__
+    exchange.error = problem
+    return Response(503, json_body.encode({**document, "ready": False, "error": problem}))
+
+
+def _json(document: Any) -> Response:
+    return Response(200, json_body.encode(document))

@@ -1,0 +1,308 @@
+"""Open Inference Protocol's bodies for inference: JSON, and behind it raw tensors.
+
+The header ``Inference-Header-Content-Length`` says where the JSON ends; without it the
+whole body is JSON, with 0 the whole body is the one input's bytes. The content type says
+nothing: clients send both forms under either.
+
+References:
+    triton-inference-server/server, docs/protocol/extension_binary_data.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+
+from service.errors import InvalidRequest
+from service.protocols import json_body
+from service.protocols.json_tensors import is_strict
+from service.protocols.open_inference_dataplane import InferRequest
+from service.protocols.open_inference_tensors import (
+    Tensor,
+    datatype_name,
+    from_raw,
+    from_values,
+    to_raw,
+    to_values,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from service.inference.executor import Tensors
+    from service.repository.version import ModelVersion
+
+_LENGTH: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
+_BINARY_SIZE: Final = "binary_data_size"
+_BINARY_OUTPUT: Final = "binary_data"
+_BINARY_OUTPUTS: Final = "binary_data_output"
+# Of Triton's further extensions, the parameters that would have to change the answer.
+_UNKNOWN: Final = ("shared_memory_region", "classification")
+
+_Parameters = dict[str, str | int | float | bool]
+_Size = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Input(msgspec.Struct):
+    name: str
+    shape: list[_Size]
+    datatype: str
+    parameters: _Parameters | None = None
+    data: Any = msgspec.UNSET
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: _Parameters | None = None
+
+
+class _Document(msgspec.Struct):
+    inputs: list[_Input]
+    id: str | None = None
+    parameters: _Parameters | None = None
+    outputs: list[_Output] | None = None
+
+
+class _IndexDocument(msgspec.Struct):
+    ready: bool = False
+
+
+_DOCUMENT: Final = msgspec.json.Decoder(_Document)
+_INDEX: Final = msgspec.json.Decoder(_IndexDocument)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """In which form an answer is wanted.
+
+    Attributes:
+        id: What the caller calls the request.
+        binary: By name, whether an output is to come as bytes.
+        binary_default: Whether those not named are.
+    """
+
+    id: str = ""
+    binary: Mapping[str, bool] = field(default_factory=dict)
+    binary_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InferBody:
+    """An answer's body.
+
+    Attributes:
+        body: The bytes.
+        json_bytes: How many of them are JSON, where tensors stand behind it.
+    """
+
+    body: bytes
+    json_bytes: int | None = None
+
+
+def parse_json_length(header: str | None, body: bytes) -> int | None:
+    """Read ``Inference-Header-Content-Length``.
+
+    Returns:
+        Bytes of the body that are JSON; None where the header is not there.
+
+    Raises:
+        InvalidRequest: It is no length, or more than the body has.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if not _LENGTH.fullmatch(text):
+        raise InvalidRequest(f"Inference-Header-Content-Length is {text[:32]!r}, not a length")
+    if int(text) > len(body):
+        raise InvalidRequest(
+            f"Inference-Header-Content-Length is {int(text)}, but the body has {len(body)} bytes"
+        )
+    return int(text)
+
+
+def parse_infer(
+    model: str, version: str, body: bytes, json_bytes: int | None
+) -> tuple[InferRequest, Wanted]:
+    """Read a request for inference.
+
+    Args:
+        model: The model's name.
+        version: The version's text.
+        body: The body, inflated.
+        json_bytes: What ``parse_json_length`` gave.
+
+    Raises:
+        InvalidRequest: It is not as the protocol has it; the message says where.
+    """
+    if json_bytes == 0:
+        return InferRequest(model, version, body=body), Wanted(binary_default=True)
+    document = _parse(_DOCUMENT, body[:json_bytes])
+    outputs = document.outputs or ()
+    parameters = document.parameters or {}
+    request = InferRequest(
+        model=model,
+        version=version,
+        id=document.id or "",
+        tensors=_tensors(document, b"" if json_bytes is None else body[json_bytes:]),
+        parameters=parameters,
+        output_names=[it.name for it in outputs],
+    )
+    default = _switch(parameters, _BINARY_OUTPUTS, "the request", default=False)
+    binary = {it.name: _is_binary(it, default=default) for it in outputs}
+    return request, Wanted(request.id, binary, default)
+
+
+def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> InferBody:
+    """Write an answer.
+
+    Args:
+        version: The version that answered.
+        outputs: The outputs to send, in order.
+        wanted: In which form.
+
+    Raises:
+        InvalidRequest: JSON has no form for an output.
+    """
+    entries: list[dict[str, Any]] = []
+    tail: list[bytes] = []
+    strict = True
+    for name, array in outputs.items():
+        entry: dict[str, Any] = {
+            "name": name,
+            "shape": array.shape,
+            "datatype": datatype_name(array),
+        }
+        if wanted.binary.get(name, wanted.binary_default):
+            raw = to_raw(array)
+            entry["parameters"] = {_BINARY_SIZE: len(raw)}
+            tail.append(raw)
+        else:
+            entry["data"] = to_values(name, array)
+            strict = strict and _is_strict(array)
+        entries.append(entry)
+    document: dict[str, Any] = {
+        "model_name": version.model,
+        "model_version": str(version.number),
+        **({"id": wanted.id} if wanted.id else {}),
+        "outputs": entries,
+    }
+    text = json_body.encode(document) if strict else _encode_leniently(document)
+    return InferBody(b"".join([text, *tail]), len(text)) if tail else InferBody(text)
+
+
+def parse_index(body: bytes) -> bool:
+    """Whether a request for the repository's index asks for ready models alone.
+
+    Raises:
+        InvalidRequest: Its body is no such request.
+    """
+    return _parse(_INDEX, body).ready if body.strip() else False
+
+
+def _parse(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"the request is not as it should be: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _parse_leniently(decoder, body)
+    except RecursionError as error:
+        raise InvalidRequest("JSON Parse error: nested too deeply") from error
+
+
+def _parse_leniently(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """Read JSON in which numbers may be NaN, Infinity or -Infinity, as clients write them."""
+    try:
+        return msgspec.convert(json.loads(body.decode()), decoder.type)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"the request is not as it should be: {error}") from error
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(f"JSON Parse error: {error.msg}. at offset: {error.pos}") from error
+    except RecursionError as error:
+        raise InvalidRequest("JSON Parse error: nested too deeply") from error
+    except ValueError as error:  # no UTF-8, or a number of thousands of digits
+        raise InvalidRequest(f"JSON Parse error: {error}") from error
+
+
+def _tensors(document: _Document, tail: bytes) -> list[Tensor]:
+    tensors: list[Tensor] = []
+    offset = 0
+    for it in document.inputs:
+        parameters = it.parameters or {}
+        _refuse_unknown(f"input {it.name!r}", parameters)
+        if _BINARY_SIZE not in parameters:
+            tensors.append(_from_json(it))
+            continue
+        size = _size(it, parameters)
+        if it.data is not msgspec.UNSET:
+            raise InvalidRequest(f"input {it.name!r} has both data and {_BINARY_SIZE}")
+        if size > len(tail) - offset:
+            raise InvalidRequest(
+                f"input {it.name!r} has {_BINARY_SIZE} {size}, "
+                f"but {len(tail) - offset} bytes are left behind the JSON"
+            )
+        tensors.append(from_raw(it.name, it.datatype, it.shape, tail[offset : offset + size]))
+        offset += size
+    if offset != len(tail):
+        raise InvalidRequest(f"{len(tail) - offset} bytes behind the JSON belong to no input")
+    return tensors
+
+
+def _from_json(it: _Input) -> Tensor:
+    if it.data is msgspec.UNSET:
+        raise InvalidRequest(f"input {it.name!r} has neither data nor {_BINARY_SIZE}")
+    return from_values(it.name, it.datatype, it.shape, it.data)
+
+
+def _size(it: _Input, parameters: _Parameters) -> int:
+    size = parameters[_BINARY_SIZE]
+    if type(size) is not int or size < 0:
+        raise InvalidRequest(f"input {it.name!r} has {_BINARY_SIZE} {size!r}, not a length")
+    return size
+
+
+def _is_binary(output: _Output, *, default: bool) -> bool:
+    parameters = output.parameters or {}
+    place = f"output {output.name!r}"
+    _refuse_unknown(place, parameters)
+    return _switch(parameters, _BINARY_OUTPUT, place, default=default)
+
+
+def _switch(parameters: _Parameters, name: str, place: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{place} has {name} {value!r}, not true or false")
+    return value
+
+
+def _refuse_unknown(place: str, parameters: _Parameters) -> None:
+    for name in _UNKNOWN:
+        if name in parameters:
+            raise InvalidRequest(f"{place} has the parameter {name!r}, which is not supported")
+
+
+def _is_strict(array: NDArray[Any]) -> bool:
+    """Whether the JSON of its values is standard: no NaN, no infinity."""
+    return array.dtype.kind in "OSU" or array.dtype.kind != "f" or is_strict(array.reshape(-1))
+
+
+def _encode_leniently(document: dict[str, Any]) -> bytes:
+    entries = [
+        {**it, "data": _plain(it["data"])} if "data" in it else it for it in document["outputs"]
+    ]
+    return json_body.encode_leniently({**document, "outputs": entries})
+
+
+def _plain(data: NDArray[Any] | list[str]) -> list[Any]:
+    """Lists of what JSON shows; float32 by way of its text, so that 0.1 stays 0.1."""
+    if isinstance(data, list):
+        return data
+    if data.dtype.kind == "f" and data.dtype.itemsize < 8:
+        return data.astype(str).astype("float64").tolist()  # type: ignore[no-any-return]
+    return data.tolist()  # type: ignore[no-any-return]
