@@ -70,14 +70,15 @@ up: ## Train, serve and watch in containers; wait until all are healthy
 down: ## Stop the containers; the volumes with models and metrics stay
 	@$(COMPOSE) down
 
-lock: $(DEV) ## Pin the packages of requirements/*.in anew; ARGS=--upgrade for newer ones
+lock: $(DEV) ## Pin the packages of requirements/ and tests/clients/ anew; ARGS=--upgrade for newer ones
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd requirements; set -e; \
 	  $(COMPILE) $(ARGS) dev.in -o dev.txt; \
 	  for list in run service training client; do $(COMPILE) -c dev.txt $$list.in -o $$list.txt; done; \
-	  $(COMPILE) --no-deps -c dev.txt protocol.in -o protocol.txt
+	  $(COMPILE) --no-deps -c dev.txt protocol.in -o protocol.txt; \
+	  cd ../tests/clients; for list in *.in; do $(COMPILE) $(ARGS) $$list -o $${list%.in}.txt; done
 
 clean: ## Remove .venv and caches; models stay
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-clients .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "models stay: rm -r $(MODELS) removes them, '$(COMPOSE) down --volumes' those of the containers"
 

@@ -9,12 +9,14 @@ from datetime import datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.monitoring.access_log import AccessLog, LogPolicy, parse_access_log
 from service.monitoring.metrics import LATENCY_BUCKETS_S, Metrics
+from service.shared import METRICS_VARIABLE
 from tests.unit.service.fakes import Broken, version
 
 
@@ -197,6 +199,20 @@ def test_every_metric_has_a_help_text_and_the_projects_prefix(metrics):
     for family in text_string_to_metric_families(metrics.exposition().decode()):
         assert family.name.startswith("hearth_")
         assert family.documentation.endswith(".")
+
+
+def test_a_worker_that_has_made_its_file_but_not_filled_it_does_not_spoil_the_scrape(
+    metrics, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(METRICS_VARIABLE, str(tmp_path))
+    for pid, count in ((1, 3.0), (2, 4.0)):
+        key = mmap_key("hearth_things", "hearth_things_total", (), (), "Things.")
+        shared = MmapedDict(str(tmp_path / f"counter_{pid}.db"))
+        shared.write_value(key, count, 0.0)
+        shared.close()
+    (tmp_path / "counter_3.db").touch()
+
+    assert samples(metrics) == {("hearth_things_total",): 7}
 
 
 class Sink:
