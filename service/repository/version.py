@@ -84,6 +84,8 @@ class ModelVersion:
         Raises:
             SignatureNotFound: The version has none that can be run.
         """
+        if self._reads_examples(name):
+            return self.signatures[name]
         found = self.executor.signatures.get(name)
         if found is None:
             raise SignatureNotFound(name)
@@ -108,6 +110,8 @@ class ModelVersion:
         Raises:
             InvalidRequest: A value does not make sense, or the network cannot take the shapes.
         """
+        if self._reads_examples(signature):
+            return self.run_examples(signature, _serialised(inputs))
         if self._bounds is not None:
             self._bounds.check(inputs)
         return self.executor.run(signature, inputs)
@@ -165,6 +169,23 @@ class ModelVersion:
         outputs = self.executor.run(DEFAULT_SIGNATURE, {self.contract.input: batch})
         name = next(iter(self.signatures[signature].outputs))
         return {name: outputs[self.contract.output]}
+
+    def _reads_examples(self, signature: str) -> bool:
+        """Whether a signature takes examples that the contract says how to read."""
+        found = self.signatures.get(signature)
+        return self.contract is not None and found is not None and _takes_examples(found)
+
+
+def _serialised(inputs: Tensors) -> list[bytes]:
+    """The messages that a signature of one input of strings is given.
+
+    Raises:
+        InvalidRequest: They are not in a row.
+    """
+    ((name, values),) = inputs.items()
+    if values.ndim != 1:
+        raise InvalidRequest(f"{name} has shape {list(values.shape)}, expected [n]")
+    return [it if isinstance(it, bytes) else str(it).encode() for it in values.tolist()]
 
 
 def _takes_examples(signature: Signature) -> bool:

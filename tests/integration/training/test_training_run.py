@@ -24,6 +24,12 @@ SIGNATURES = ["serving_default", "named"]
 FEATURES = ["RM", "AGE", "LSTAT"]
 
 
+@pytest.fixture(autouse=True)
+def as_a_user_has_it(monkeypatch):
+    """TensorFlow's log level as it is by default: another test's TensorFlow may have set it."""
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+
+
 def train(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     line = [sys.executable, "-m", "training", *map(str, arguments)]
