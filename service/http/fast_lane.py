@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from gunicorn_h1c import H1CProtocol
 
-from service.http.messages import QUICK_BYTES, REQUEST_ID_HEADER, Request, Response
+from service.http.messages import REQUEST_ID_HEADER, Request, Response, quick_api
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ class FastLane:
             request = self._parse(data)
             if request is None:
                 break
-            api = self._quick(request)
+            api = quick_api(self._apis, request)
             if api is None:
                 break
             answers.append(self._frame(api, request))
@@ -105,14 +105,6 @@ class FastLane:
             return None
         path, _, query = parser.path.decode("latin-1").partition("?")
         return Request("POST", path, query, headers, b"".join(self._body))
-
-    def _quick(self, request: Request) -> Api | None:
-        if len(request.body) > QUICK_BYTES:
-            return None
-        for api in self._apis:
-            if api.owns(request.path):
-                return api if api.is_quick(request) else None
-        return None
 
     def _frame(self, api: Api, request: Request) -> bytes:
         exchange = self._exchanges.begin(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from a2wsgi import WSGIMiddleware
 
 from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
-from service.http.messages import QUICK_BYTES, REQUEST_ID_HEADER, Request, Response
+from service.http.messages import REQUEST_ID_HEADER, Request, Response, quick_api
 from service.protocols.tensorflow_serving import encode_error
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Front:
         if self.health.draining:
             send = _closing(send)
         request = _request(scope, body)
-        api = self._quick_api(request)
+        api = quick_api(self._apis, request)
         if api is not None:
             await self._answer(scope, send, api, request)
         else:
@@ -88,15 +88,6 @@ class Front:
                 raise
             limit = f"the request took longer than {self._request_timeout_s:g} s"
             await self._refuse(scope, send, DeadlineExceeded(limit))
-
-    def _quick_api(self, request: Request) -> Api | None:
-        """The protocol that may answer a request on the event loop, if there is one."""
-        if len(request.body) > QUICK_BYTES:
-            return None
-        for api in self._apis:
-            if api.owns(request.path):
-                return api if api.is_quick(request) else None
-        return None
 
     async def _answer(self, scope: Scope, send: Send, api: Api, request: Request) -> None:
         exchange = self._begin(scope)

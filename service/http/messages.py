@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from service.exchange import Exchange
 
@@ -69,3 +69,13 @@ class Api(Protocol):
             request: The request.
             exchange: Where what is learnt of it is noted, for log and metrics.
         """
+
+
+def quick_api(apis: Sequence[Api], request: Request) -> Api | None:
+    """The protocol that may answer a request on the event loop, if there is one."""
+    if len(request.body) > QUICK_BYTES:
+        return None
+    for api in apis:
+        if api.owns(request.path):
+            return api if api.is_quick(request) else None
+    return None

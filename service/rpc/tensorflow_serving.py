@@ -21,8 +21,10 @@ from service.repository.config import from_message
 from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from service.exchange import Exchange
-    from service.messages import input_pb2, model_pb2
+    from service.messages import model_pb2
     from service.repository.control import Control
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
@@ -33,6 +35,12 @@ MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
 
 # Bytes of a request up to which decoding and running it cost well under a millisecond.
 _QUICK_BYTES: Final = 16 * 1024
+
+# What asks for each response, and what makes its result of a signature's outputs.
+_RESULTS: Final[Mapping[Any, Any]] = {
+    classification_pb2.ClassificationResponse: ("classify", wire.classification_result),
+    regression_pb2.RegressionResponse: ("regress", wire.regression_result),
+}
 
 
 class TensorFlowServing:
@@ -121,35 +129,37 @@ class TensorFlowServing:
         self, request: classification_pb2.ClassificationRequest, exchange: Exchange
     ) -> classification_pb2.ClassificationResponse:
         """Answer Classify."""
-        version = self._find(request, exchange)
-        response = classification_pb2.ClassificationResponse()
-        self._fill_classify(response, version, request.model_spec, request.input, exchange)
-        return response
+        return self._answer_examples(classification_pb2.ClassificationResponse(), request, exchange)
 
     def regress(
         self, request: regression_pb2.RegressionRequest, exchange: Exchange
     ) -> regression_pb2.RegressionResponse:
         """Answer Regress."""
+        return self._answer_examples(regression_pb2.RegressionResponse(), request, exchange)
+
+    def _answer_examples(self, response: Any, request: Any, exchange: Exchange) -> Any:
         version = self._find(request, exchange)
-        response = regression_pb2.RegressionResponse()
-        self._fill_regress(response, version, request.model_spec, request.input, exchange)
-        return response
+        examples = from_input(request.input)
+        exchange.rows = len(examples)
+        return self._fill(response, version, request.model_spec, examples)
 
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, exchange: Exchange
     ) -> inference_pb2.MultiInferenceResponse:
         """Answer MultiInference: several signatures of one model on the same examples."""
         version = self._find(_checked_tasks(request), exchange)
+        examples = from_input(request.input)
+        exchange.rows = len(examples)
         response = inference_pb2.MultiInferenceResponse()
         for task in request.tasks:
             result = response.results.add()
             if task.method_name == wire.CLASSIFY_METHOD:
-                filled = classification_pb2.ClassificationResponse()
-                self._fill_classify(filled, version, task.model_spec, request.input, exchange)
+                empty: Any = classification_pb2.ClassificationResponse()
+                filled = self._fill(empty, version, task.model_spec, examples)
                 result.classification_result.CopyFrom(filled.result)
             else:
-                filled = regression_pb2.RegressionResponse()
-                self._fill_regress(filled, version, task.model_spec, request.input, exchange)
+                empty = regression_pb2.RegressionResponse()
+                filled = self._fill(empty, version, task.model_spec, examples)
                 result.regression_result.CopyFrom(filled.result)
             result.model_spec.CopyFrom(filled.model_spec)
         return response
@@ -192,35 +202,20 @@ class TensorFlowServing:
         exchange.answers(version)
         return version
 
-    def _fill_classify(
+    def _fill(
         self,
-        response: classification_pb2.ClassificationResponse,
+        response: Any,
         version: ModelVersion,
         spec: model_pb2.ModelSpec,
-        data: input_pb2.Input,
-        exchange: Exchange,
-    ) -> None:
-        examples = from_input(data)
-        name = wire.example_signature(version, spec, "classify")
-        exchange.rows = len(examples)
+        examples: Sequence[bytes],
+    ) -> Any:
+        """Fill a response with what a signature makes of examples."""
+        verb, result = _RESULTS[type(response)]
+        name = wire.example_signature(version, spec, verb)
         outputs = version.run_examples(name, examples)
-        response.result.CopyFrom(wire.classification_result(outputs, len(examples)))
+        response.result.CopyFrom(result(outputs, len(examples)))
         wire.fill_spec(response.model_spec, version, name)
-
-    def _fill_regress(
-        self,
-        response: regression_pb2.RegressionResponse,
-        version: ModelVersion,
-        spec: model_pb2.ModelSpec,
-        data: input_pb2.Input,
-        exchange: Exchange,
-    ) -> None:
-        examples = from_input(data)
-        name = wire.example_signature(version, spec, "regress")
-        exchange.rows = len(examples)
-        outputs = version.run_examples(name, examples)
-        response.result.CopyFrom(wire.regression_result(outputs, len(examples)))
-        wire.fill_spec(response.model_spec, version, name)
+        return response
 
     def _is_quick(self, request: Any) -> bool:
         if request.ByteSize() > _QUICK_BYTES:
