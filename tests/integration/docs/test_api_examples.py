@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.curl_examples import alike, examples, said
@@ -52,3 +54,42 @@ def test_python_example_over_grpc_gives_the_same_price(service):
 
     rest = service.post("/v1/models/housing:predict", {"instances": [[6.142, 91.7, 18.72]]})
     assert float(printed) == pytest.approx(rest.json()["predictions"][0], rel=1e-6)
+
+
+ROUTES = re.findall(r"^\| `(GET|POST|PUT) (/\S+)` \| (\d+) \|", PAGES["docs/api.md"], re.MULTILINE)
+METHODS = re.findall(r"^\| `([\w.]+)/(\w+)` \| (yes|no)", PAGES["docs/api.md"], re.MULTILINE)
+EXAMPLE = {"RM": 6.142, "AGE": 91.7, "LSTAT": 18.72}
+HOUSE = {"instances": [list(EXAMPLE.values())], "signature_name": "serving_default"}
+EXAMPLES_OF_ONE = {"examples": [EXAMPLE], "signature_name": "regress"}
+
+
+@pytest.mark.parametrize(("method", "path", "status"), ROUTES)
+def test_route_of_the_table_is_answered_with_its_status(service, method, path, status):
+    wants_examples = path.endswith((":regress", ":classify"))
+    body = json.dumps(EXAMPLES_OF_ONE if wants_examples else HOUSE).encode()
+    line = ["curl", "--silent", "--output", "-", "--write-out", "\n%{http_code}", "-X", method]
+    sent = ["--data-binary", "@-"] if method == "POST" else []
+
+    done = subprocess.run(
+        [*line, *sent, service.url + path], input=body, capture_output=True, check=True
+    )
+
+    assert done.stdout.decode().splitlines()[-1] == status, done.stdout
+
+
+def test_methods_of_the_table_are_those_that_there_are(service):
+    with grpc.insecure_channel(service.grpc) as channel:
+        there = {name: said for name, *_, said in map(partial(_asked, channel), METHODS)}
+
+    assert len(there) == len(METHODS) > 8
+    assert there == {f"{name}/{method}": known for name, method, known in METHODS}
+
+
+def _asked(channel: grpc.Channel, row: tuple[str, str, str]) -> tuple[str, str]:
+    """Whether a method is there: an empty request is refused, but not as unimplemented."""
+    name = f"{row[0]}/{row[1]}"
+    try:
+        channel.unary_unary(f"/{name}")(b"", timeout=10)
+    except grpc.RpcError as error:
+        return name, "no" if error.code() is grpc.StatusCode.UNIMPLEMENTED else "yes"
+    return name, "yes"
