@@ -6,9 +6,10 @@ reason; 2 a flag is wrong; 130 and 143 stopped by Ctrl-C and SIGTERM.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from service import contract
 from training import chatter, fingerprint, flags, publish
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from training.evaluate import Metrics
     from training.flags import Order
+
+
+_SIGNALLED: Final = 128  # exit codes above are 128 and a signal's number
 
 
 def main(arguments: list[str]) -> int:
@@ -115,5 +119,21 @@ def _stop(number: int, _frame: object) -> NoReturn:
     sys.exit(128 + number)
 
 
+def _leave(code: int) -> NoReturn:
+    """End with an exit code; a run that was stopped ends at once.
+
+    Its own cleaning up is done by then, while TensorFlow's threads may be at work still,
+    and have been seen to crash the interpreter's ordinary end.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code > _SIGNALLED:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        _leave(main(sys.argv[1:]))
+    except SystemExit as stop:
+        _leave(stop.code if isinstance(stop.code, int) else 1)
