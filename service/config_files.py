@@ -1,41 +1,85 @@
-"""TensorFlow Serving's small config files: monitoring and TLS.
+"""TensorFlow Serving's small config files: monitoring, TLS and batching.
 
 Their messages are not in the package that brings its API, so they are described here.
 
 References:
-    tensorflow_serving/config/monitoring_config.proto and ssl_config.proto.
+    tensorflow_serving/config/monitoring_config.proto and ssl_config.proto, and
+    tensorflow_serving/servables/tensorflow/session_bundle_config.proto.
 """
 
 from __future__ import annotations
 
+import logging
 import ssl
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from service.errors import InvalidRequest
+from service.inference.batching import BatchingParameters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _DEFAULT_METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 _PACKAGE: Final = "hearth.config"
-_STRING: Final = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
-_BOOL: Final = descriptor_pb2.FieldDescriptorProto.TYPE_BOOL
-_MESSAGE: Final = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
+_log: Final = logging.getLogger("hearth.config")
+
+
+class _Kind(NamedTuple):
+    """What a field holds.
+
+    Attributes:
+        number: protobuf's number of the type.
+        message: Name of the message; empty for any other type.
+        repeated: There may be several.
+    """
+
+    number: descriptor_pb2.FieldDescriptorProto.Type.ValueType
+    message: str = ""
+    repeated: bool = False
+
+
+def _message_kind(name: str) -> _Kind:
+    return _Kind(descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE, name)
+
+
+_STRING: Final = _Kind(descriptor_pb2.FieldDescriptorProto.TYPE_STRING)
+_BOOL: Final = _Kind(descriptor_pb2.FieldDescriptorProto.TYPE_BOOL)
+_INT64: Final = _Kind(descriptor_pb2.FieldDescriptorProto.TYPE_INT64)
+_OPTIONAL: Final = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
+_REPEATED: Final = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
 
 _MESSAGES: Final = {
     "PrometheusConfig": {"enable": _BOOL, "path": _STRING},
-    "MonitoringConfig": {"prometheus_config": _MESSAGE},
+    "MonitoringConfig": {"prometheus_config": _message_kind("PrometheusConfig")},
     "SSLConfig": {
         "server_key": _STRING,
         "server_cert": _STRING,
         "custom_ca": _STRING,
         "client_verify": _BOOL,
     },
+    "Int64Value": {"value": _INT64},
+    "BoolValue": {"value": _BOOL},
+    "StringValue": {"value": _STRING},
+    "BatchingParameters": {
+        "max_batch_size": _message_kind("Int64Value"),
+        "batch_timeout_micros": _message_kind("Int64Value"),
+        "max_enqueued_batches": _message_kind("Int64Value"),
+        "num_batch_threads": _message_kind("Int64Value"),
+        "thread_pool_name": _message_kind("StringValue"),
+        "allowed_batch_sizes": _INT64._replace(repeated=True),
+        "pad_variable_length_inputs": _BOOL,
+        "enable_large_batch_splitting": _message_kind("BoolValue"),
+        "max_execution_batch_size": _message_kind("Int64Value"),
+    },
 }
+_BATCHING_VALUES: Final = (
+    "max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads",
+    "enable_large_batch_splitting", "max_execution_batch_size",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,6 +133,31 @@ def read_tls(path: Path) -> Tls:
     )
 
 
+def read_batching(place: str, path: Path) -> BatchingParameters:
+    """How requests are joined, as a file says; what it leaves out has its default.
+
+    Args:
+        place: What names the file, for messages.
+        path: The file.
+
+    Raises:
+        InvalidRequest: The file cannot be read, is not one, or a value makes no sense.
+    """
+    read = _read(place, path, "BatchingParameters")
+    given = {name: getattr(read, name).value for name in _BATCHING_VALUES if read.HasField(name)}
+    if given.get("max_execution_batch_size", 1) < 1:
+        raise InvalidRequest(f"{place}: {path}: max_execution_batch_size must be at least 1")
+    if read.pad_variable_length_inputs:
+        _log.warning(
+            "%s: pad_variable_length_inputs has no effect here: requests of unequal shapes are "
+            "not joined", path,
+        )  # fmt: skip
+    try:
+        return BatchingParameters(**given, allowed_batch_sizes=tuple(read.allowed_batch_sizes))
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{place}: {path}: {error.message}") from error
+
+
 def check_tls(tls: Tls) -> None:
     """Make sure that key and certificates can be used, and belong together.
 
@@ -130,8 +199,8 @@ def _file() -> descriptor_pb2.FileDescriptorProto:
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for number, (field, kind) in enumerate(fields.items(), start=1):
-            added = message.field.add(name=field, number=number, type=kind)
-            added.label = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL
-            if kind == _MESSAGE:
-                added.type_name = f".{_PACKAGE}.PrometheusConfig"
+            added = message.field.add(name=field, number=number, type=kind.number)
+            added.label = _REPEATED if kind.repeated else _OPTIONAL
+            if kind.message:
+                added.type_name = f".{_PACKAGE}.{kind.message}"
     return file

@@ -8,7 +8,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from service.config_files import check_tls, read_metrics_path, read_tls
+from service.config_files import check_tls, read_batching, read_metrics_path, read_tls
 from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
@@ -19,6 +19,7 @@ from service.http.invocations import Invocations
 from service.http.open_inference import OpenInference as RestOpenInference
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
 from service.http.vertex import Vertex
+from service.inference.batching import BatchingParameters
 from service.inference.executor import ExecutorOptions, cache_folders
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.metrics import Metrics
@@ -37,7 +38,7 @@ from service.rpc.tensorflow_serving import TensorFlowServing
 from service.web.index import protocols
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from service.http.messages import Api
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 
 _log: Final = logging.getLogger("hearth.process")
+_BATCHING_FLAG: Final = "--batching_parameters_file"
+_VERSION_BATCHING: Final = "batching_params.pbtxt"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -164,6 +167,10 @@ def check_files(settings: Settings) -> None:
     _metrics_paths(settings)
     if settings.ssl_config_file is not None:
         check_tls(read_tls(settings.ssl_config_file))
+    if settings.batching_parameters_file is not None and not settings.enable_batching:
+        # As in TensorFlow Serving: somebody believes that it batches.
+        raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
+    _batching_parameters(settings)
 
 
 def _metrics_paths(settings: Settings) -> list[str]:
@@ -252,7 +259,28 @@ def _load_options(settings: Settings) -> LoadOptions:
         executor,
         read_warm_up if settings.enable_model_warmup else None,
         settings.num_request_iterations_for_warmup,
+        _batching(settings),
     )
+
+
+def _batching_parameters(settings: Settings) -> BatchingParameters:
+    path = settings.batching_parameters_file
+    return BatchingParameters() if path is None else read_batching(_BATCHING_FLAG, path)
+
+
+def _batching(settings: Settings) -> Callable[[Path], BatchingParameters] | None:
+    """How the requests for the version in a folder are joined."""
+    if not settings.enable_batching:
+        return None
+    parameters = _batching_parameters(settings)
+
+    def of_version(version: Path) -> BatchingParameters:
+        own = version / _VERSION_BATCHING
+        if settings.enable_per_model_batching_parameters and own.is_file():
+            return read_batching(_VERSION_BATCHING, own)
+        return parameters
+
+    return of_version
 
 
 def _repository(settings: Settings, metrics: Metrics) -> Repository:

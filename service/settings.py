@@ -115,8 +115,7 @@ _THREADS: Final = 4 * (os.cpu_count() or 1)
 # Flags of tensorflow_model_server that change nothing here. They are accepted, so that its
 # command lines work, and named in a warning.
 WITHOUT_EFFECT: Final = (
-    "batching_parameters_file", "enable_batching", "enable_grpc_healthcheck_service",
-    "enable_per_model_batching_parameters", "enable_profiler",
+    "enable_grpc_healthcheck_service", "enable_profiler",
     "enable_signature_method_name_check", "flush_filesystem_caches", "mixed_precision",
     "num_load_threads", "num_tflite_interpreters_per_pool", "num_tflite_pools",
     "num_unload_threads", "per_process_gpu_memory_fraction", "platform_config_file",
@@ -197,6 +196,19 @@ class Settings:
     )
     num_request_iterations_for_warmup: int = _knob(
         1, "Times that each of these requests is run.", _whole(1, 1_000_000)
+    )
+    enable_batching: bool = _knob(
+        default=False,
+        meaning="Join requests that wait for the same model, where TensorFlow runs it.",
+        read=_switch,
+    )
+    batching_parameters_file: Path | None = _knob(
+        None, "Text form of the BatchingParameters that say how; needs enable_batching.", Path
+    )
+    enable_per_model_batching_parameters: bool = _knob(
+        default=False,
+        meaning="A batching_params.pbtxt in a version's folder says how for this version.",
+        read=_switch,
     )
     file_system_poll_wait_seconds: float = _knob(
         1.0, "Seconds between looks at the model's folder; 0 looks once.", _real(0, 86400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import flask
@@ -82,6 +83,8 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     def end(response: flask.Response) -> flask.Response:
         exchange = _exchange()
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            response.headers["Retry-After"] = "1"  # seconds: what waits is done by then
         parts.exchanges.end(exchange, response.status_code)
         return response
 

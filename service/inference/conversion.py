@@ -48,15 +48,6 @@ _NICENESS: Final = 10
 _OUT_OF_MEMORY_FIRST: Final = "1000"
 _REASON_LENGTH: Final = 300
 
-# Operations with a state that reading does not change. Any other with a state (a variable
-# that is assigned, a random number, a table, a check that fails) stays with TensorFlow.
-_HARMLESS: Final = frozenset(
-    {
-        "Case", "If", "While", "PartitionedCall", "StatefulPartitionedCall", "Placeholder",
-        "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VarHandleOp", "Variable",
-        "VariableV2",
-    }
-)  # fmt: skip
 _LACKING: Final = re.compile(r"(?:TF Select|Custom) ops: (.+)")
 
 
@@ -116,44 +107,9 @@ def convert(
 
 def _check_operations(model: SavedModel) -> None:
     """Refuse a graph whose answers may depend on more than the request."""
-    graph = model.session.graph.as_graph_def()
-    wanted = [
-        spec.name.partition(":")[0]
-        for signature in model.signatures.values()
-        for spec in signature.outputs.values()
-    ]
-    describe = model.session.graph.op_def_for_type
-    found = _operations(graph, wanted) - _HARMLESS
-    stateful = sorted(name for name in found if describe(name).is_stateful)
+    stateful = sorted(model.stateful_operations())
     if stateful:
         raise NotConvertible(f"it has operations with a state: {', '.join(stateful)}")
-
-
-def _operations(graph: Any, wanted: Iterable[str]) -> set[str]:
-    """The operations that outputs depend on, those in functions included."""
-    nodes = {node.name: node for node in graph.node}
-    functions = {it.signature.name: it for it in graph.library.function}
-    found: set[str] = set()
-    seen: set[str] = set()
-    waiting = [nodes[name] for name in wanted]
-    while waiting:
-        node = waiting.pop()
-        found.add(node.op)
-        inputs = {it.removeprefix("^").partition(":")[0] for it in node.input} - seen
-        seen |= inputs
-        waiting.extend(nodes[name] for name in inputs if name in nodes)
-        called = (_functions(node) & functions.keys()) - seen
-        seen |= called
-        for name in called:
-            waiting.extend(functions[name].node_def)
-    return found - functions.keys()
-
-
-def _functions(node: Any) -> set[str]:
-    names = {node.op}
-    for value in node.attr.values():
-        names |= {value.func.name, *(it.name for it in value.list.func)}
-    return names
 
 
 def _converted(version: Path, tags: Sequence[str], signatures: Iterable[str]) -> bytes:

@@ -23,7 +23,7 @@ from service.inference.signature import DEFAULT_TAGS, callable_signatures, read_
 from service.messages import config_pb2, types_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -47,6 +47,22 @@ _ERRORS: Final[Mapping[str, type[errors.HearthError]]] = {
 # What TensorFlow adds to its own words: nodes of the graph and where they were made.
 _NOISE: Final = re.compile(r"\s*(\[\[\{\{|\[\[node |\[Op:|Original stack trace)")
 _FIRST_ROOT: Final = re.compile(r"\d+ root error\(s\) found\.\s*\(0\) [\w ]+: ")
+
+# Operations with a state that running them does not change.
+_READERS: Final = frozenset(
+    {
+        "Case", "If", "While", "PartitionedCall", "StatefulPartitionedCall", "Placeholder",
+        "ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VarHandleOp", "Variable",
+        "VariableV2",
+    }
+)  # fmt: skip
+# The same: tables, and checks that fail.
+TABLES_AND_CHECKS: Final = frozenset(
+    {
+        "Assert", "HashTable", "HashTableV2", "LookupTableFind", "LookupTableFindV2",
+        "LookupTableSize", "LookupTableSizeV2",
+    }
+)  # fmt: skip
 
 
 def is_installed() -> bool:
@@ -133,6 +149,20 @@ class SavedModel:
             raise InvalidRequest(f"the model cannot take this input: {error}") from error
         return {name: _to_array(values[place], specs[name]) for name, place in call.outputs}
 
+    def stateful_operations(self) -> set[str]:
+        """Operations with a state that some output depends on, variables that stay apart.
+
+        A variable that is assigned, a random number, a table, a check that fails.
+        """
+        graph = self.session.graph
+        wanted = [
+            spec.name.partition(":")[0]
+            for signature in self.signatures.values()
+            for spec in signature.outputs.values()
+        ]
+        found = _operations(graph.as_graph_def(), wanted) - _READERS
+        return {name for name in found if graph.op_def_for_type(name).is_stateful}
+
     def _prepare(self, declared: Mapping[str, Signature]) -> dict[str, _Call]:
         calls = {}
         for name, signature in declared.items():
@@ -152,6 +182,42 @@ class SavedModel:
         )
         places = [(name, fetched.index(spec.name)) for name, spec in signature.outputs.items()]
         return _Call(list(signature.inputs.items()), places, run)
+
+
+def _operations(graph: Any, wanted: Iterable[str]) -> set[str]:
+    """The operations that outputs depend on, those in functions included."""
+    functions = {it.signature.name: it.node_def for it in graph.library.function}
+    waiting = _reached(graph, wanted)
+    found: set[str] = set()
+    seen: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        found.add(node.op)
+        called = (_functions(node) & functions.keys()) - seen
+        seen |= called
+        for name in called:
+            waiting.extend(functions[name])
+    return found - functions.keys()
+
+
+def _reached(graph: Any, wanted: Iterable[str]) -> list[Any]:
+    """The nodes of the graph itself that outputs depend on."""
+    nodes = {node.name: node for node in graph.node}
+    reached: dict[str, Any] = {}
+    names = list(wanted)
+    while names:
+        name = names.pop()
+        if name not in reached:
+            reached[name] = nodes[name]
+            names.extend(it.removeprefix("^").partition(":")[0] for it in nodes[name].input)
+    return list(reached.values())
+
+
+def _functions(node: Any) -> set[str]:
+    names = {node.op}
+    for value in node.attr.values():
+        names |= {value.func.name, *(it.name for it in value.list.func)}
+    return names
 
 
 def _open(tensorflow: Any, version: Path, tags: Sequence[str]) -> Any:

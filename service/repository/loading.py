@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from service import contract as contracts
 from service.contract import SAVED_MODEL, WARMUP, ContractError
-from service.errors import HearthError, VersionRefused
+from service.errors import HearthError, InvalidRequest, VersionRefused
+from service.inference.batching import Batching
 from service.inference.executor import ExecutorOptions, open_executor
+from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
 from service.inference.signature import DEFAULT_SIGNATURE, read_saved_model
 from service.repository.storage import fingerprint
 from service.repository.version import ModelVersion
@@ -22,9 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.contract import Contract, Golden
+    from service.inference.batching import BatchingParameters
     from service.inference.executor import Executor
     from service.inference.signature import Signature
     from service.repository.warming import Record
+
+
+_log: Final = logging.getLogger("hearth.repository")
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,13 @@ class LoadOptions:
         executor: What else decides on what runs it.
         read_warm_up: Reads the requests that a version brings along; None for no warm-up.
         warm_up_iterations: How often each of them is run.
+        batching: How the requests for the version in a folder are joined; None for not at all.
     """
 
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     read_warm_up: Callable[[Path], Sequence[Record]] | None = None
     warm_up_iterations: int = 1
+    batching: Callable[[Path], BatchingParameters] | None = None
 
 
 def load_version(
@@ -80,7 +89,29 @@ def load_version(
     if contract is not None:
         _replay(version, contract, _golden(path))
     warm(version, records, options.warm_up_iterations)
-    return version
+    if options.batching is None or opened.quick:
+        return version
+    return replace(version, executor=_batching(path, opened, options.batching))
+
+
+def _batching(path: Path, opened: Executor, read: Callable[[Path], BatchingParameters]) -> Executor:
+    """The executor, its requests joined, unless its answers depend on more than the request.
+
+    Raises:
+        VersionRefused: The version's own parameters make no sense.
+    """
+    if isinstance(opened, SavedModel):
+        stateful = opened.stateful_operations() - TABLES_AND_CHECKS
+        if stateful:
+            _log.warning(
+                "requests for %s are not joined: it has operations with a state: %s",
+                path, ", ".join(sorted(stateful)),
+            )  # fmt: skip
+            return opened
+    try:
+        return Batching(opened, read(path))
+    except InvalidRequest as error:
+        raise VersionRefused(error.message) from error
 
 
 def _described(path: Path) -> Contract | None:
