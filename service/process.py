@@ -128,6 +128,10 @@ class Process:
         if self._rpc is not None:
             self._rpc.stop(grace_s)
 
+    def finish(self) -> None:
+        """Wait for what still runs in threads; no request may come any more."""
+        self._front.finish()
+
     def stop(self) -> None:
         """Watch no more."""
         self._watcher.stop()

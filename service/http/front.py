@@ -89,6 +89,13 @@ class Front:
             limit = f"the request took longer than {self._request_timeout_s:g} s"
             await self._refuse(scope, send, DeadlineExceeded(limit))
 
+    def finish(self) -> None:
+        """Wait for Flask's threads; those of clients that have left are still at work.
+
+        The event loop must run meanwhile: a thread hands its answer over to it.
+        """
+        self._flask.executor.shutdown(wait=True, cancel_futures=True)
+
     async def _answer(self, scope: Scope, send: Send, api: Api, request: Request) -> None:
         exchange = self._begin(scope)
         await self._send(send, exchange, api.answer(request, exchange))

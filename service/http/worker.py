@@ -230,8 +230,18 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             server.close()
         grace_s = 0.0 if self._quick_shutdown else self.process.settings.graceful_timeout_s
         rpc = self.loop.run_in_executor(None, self.process.drain, grace_s)
-        await self._drain_connections(self.loop.time() + grace_s)
+        deadline_s = self.loop.time() + grace_s
+        await self._drain_connections(deadline_s)
         await rpc
+        await self._drain_threads(deadline_s)
+
+    async def _drain_threads(self, deadline_s: float) -> None:
+        """Let threads end while the loop still takes what they answer; else they wait for ever."""
+        finished = self.loop.run_in_executor(None, self.process.finish)
+        left_s = max(0.0, deadline_s - self.loop.time())
+        _, unfinished = await asyncio.wait([finished], timeout=left_s)
+        if unfinished:
+            self.log.warning("requests whose clients have left are still at work")
 
     async def _drain_connections(self, deadline_s: float) -> None:
         while self.connections and not self._quick_shutdown and self.loop.time() < deadline_s:

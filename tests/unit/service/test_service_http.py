@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -81,6 +82,9 @@ class Worker:
         return Answer(response.status_code, names, response.data)
 
     def through_front(self, method, path, body=b"", headers=(), chunks=None) -> Answer:
+        return asyncio.run(self.ask(method, path, body, headers, chunks))
+
+    async def ask(self, method, path, body=b"", headers=(), chunks=None) -> Answer:
         raw, _, query = path.partition("?")
         scope = {
             "type": "http",
@@ -96,7 +100,7 @@ class Worker:
             "server": ("127.0.0.1", 80),
         }
         pieces = [body] if chunks is None else chunks
-        return asyncio.run(self._converse(scope, pieces))
+        return await self._converse(scope, pieces)
 
     async def _converse(self, scope, pieces) -> Answer:
         waiting = list(pieces)
@@ -421,3 +425,34 @@ def test_metrics_are_text_for_prometheus(worker):
 
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert answer.body == b"hearth_up 1\n"
+
+
+class Stuck(Adder):
+    """An executor that is at work until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(quick=False)
+        self.at_work = threading.Event()
+        self.let_go = threading.Event()
+
+    def run(self, signature, inputs):
+        self.at_work.set()
+        assert self.let_go.wait(30)
+        return super().run(signature, inputs)
+
+
+def test_the_end_waits_for_calls_whose_clients_have_left(tmp_path):
+    stuck = Stuck()
+    worker = Worker(tmp_path, {"housing": stuck})
+
+    async def leave_and_finish():
+        asked = asyncio.ensure_future(worker.ask("POST", PREDICT, HOUSE))
+        await asyncio.to_thread(stuck.at_work.wait, 30)
+        asked.cancel()
+        finished = asyncio.ensure_future(asyncio.to_thread(worker.front.finish))
+        waiting, _ = await asyncio.wait([finished], timeout=0.1)
+        stuck.let_go.set()
+        await asyncio.wait_for(finished, 30)
+        return waiting
+
+    assert asyncio.run(leave_and_finish()) == set()
