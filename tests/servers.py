@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S = 60.0
+START_S = 100.0
 STOP_S = 30.0
 _PAUSE_S = 0.02
 
