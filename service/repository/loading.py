@@ -13,7 +13,7 @@ from service import contract as contracts
 from service.contract import SAVED_MODEL, WARMUP, ContractError
 from service.errors import HearthError, InvalidRequest, VersionRefused
 from service.inference.batching import Batching
-from service.inference.executor import ExecutorOptions, open_executor
+from service.inference.choice import ExecutorOptions, open_executor
 from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
 from service.inference.signature import DEFAULT_SIGNATURE, read_saved_model
 from service.repository.storage import fingerprint

@@ -17,9 +17,9 @@ from hypothesis.extra.numpy import arrays
 from service.contract import LITERT_MODEL
 from service.errors import VersionRefused
 from service.inference import savedmodel
+from service.inference.choice import ExecutorOptions, open_executor
 from service.inference.conversion import NotConvertible, convert, write_samples
 from service.inference.conversion_cache import ConversionCache, convert_apart
-from service.inference.executor import ExecutorOptions, open_executor
 from service.inference.litert import LiteRT
 from service.inference.savedmodel import SavedModel
 from tests import models

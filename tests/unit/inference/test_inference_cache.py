@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from service.inference.choice import cache_folders
 from service.inference.conversion import NotConvertible, read_samples, write_samples
 from service.inference.conversion_cache import ConversionCache, Interrupted
-from service.inference.executor import cache_folders
 from service.messages import saved_model_pb2
 
 if TYPE_CHECKING:
