@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from service.errors import InvalidRequest
-from service.inference.batching import BatchingParameters
+from service.inference.batching_parameters import BatchingParameters
 
 if TYPE_CHECKING:
     from pathlib import Path

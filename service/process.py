@@ -19,7 +19,7 @@ from service.http.invocations import Invocations
 from service.http.open_inference import OpenInference as RestOpenInference
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
 from service.http.vertex import Vertex
-from service.inference.batching import BatchingParameters
+from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.metrics import Metrics

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,11 +28,13 @@ class Executor(Protocol):
         name: ``litert`` or ``tensorflow``.
         signatures: What it can run, by name.
         quick: A small batch costs microseconds, so an event loop may run it in place.
+        joins: It joins requests that wait: a ``JoiningExecutor``.
     """
 
     name: str
     signatures: Mapping[str, Signature]
     quick: bool
+    joins: bool
 
     def run(self, signature: str, inputs: Tensors) -> dict[str, np.ndarray[Any, Any]]:
         """Compute a signature's outputs.
@@ -45,4 +48,20 @@ class Executor(Protocol):
 
         Raises:
             InvalidRequest: The model cannot take arrays of these shapes.
+        """
+
+
+class JoiningExecutor(Executor, Protocol):
+    """An executor that answers who waits for it in no thread."""
+
+    def submit(self, signature: str, inputs: Tensors) -> Future[dict[str, np.ndarray[Any, Any]]]:
+        """Have a signature's outputs computed; see ``run``.
+
+        Returns:
+            The outputs to be, or what ``run`` raises. Cancelled before its turn comes, it is
+            not run.
+
+        Raises:
+            InvalidRequest: There are more rows than may be asked for at once.
+            Overloaded: As much waits as may wait.
         """

@@ -137,6 +137,7 @@ class LiteRT:
     """
 
     name = LITERT
+    joins = False
 
     def __init__(
         self,

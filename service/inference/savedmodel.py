@@ -123,6 +123,7 @@ class SavedModel:
 
     name = TENSORFLOW
     quick = False
+    joins = False
 
     def __init__(self, version: Path, tags: Sequence[str] = DEFAULT_TAGS) -> None:
         declared = callable_signatures(read_saved_model(version, tags))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.contract import Contract, Golden
-    from service.inference.batching import BatchingParameters
+    from service.inference.batching_parameters import BatchingParameters
     from service.inference.executor import Executor
     from service.inference.signature import Signature
     from service.repository.warming import Record

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from service.errors import InvalidRequest, SignatureNotFound
 from service.inference.examples import to_batch
+from service.inference.futures import Mapped, called
 from service.inference.signature import DEFAULT_SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from service.contract import Contract
-    from service.inference.executor import Executor, Tensors
+    from service.inference.executor import Executor, JoiningExecutor, Tensors
     from service.inference.signature import Signature
     from service.repository.storage import Fingerprint
 
@@ -116,6 +118,28 @@ class ModelVersion:
             self._bounds.check(inputs)
         return self.executor.run(signature, inputs)
 
+    def submit(self, signature: str, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+        """Check inputs as ``predict`` does, and have the network run.
+
+        An executor that joins is not waited for; another is, and the answer is there on return.
+
+        Args:
+            signature: Name of the signature.
+            inputs: An array for every input of the signature.
+
+        Returns:
+            The outputs to be; cancelled before their turn comes, they are not computed.
+
+        Raises:
+            InvalidRequest: A value does not make sense, or there are too many rows.
+            Overloaded: As much waits as may wait.
+        """
+        if self._reads_examples(signature):
+            return self.submit_examples(signature, _serialised(inputs))
+        if self._bounds is not None:
+            self._bounds.check(inputs)
+        return self._submit(signature, inputs)
+
     def example_signature(self, name: str, method: str) -> str:
         """The signature that takes ``tf.Example`` messages for a classify or regress request.
 
@@ -157,23 +181,79 @@ class ModelVersion:
         Raises:
             InvalidRequest: An example does not hold what is needed.
         """
+        call = self._example_call(signature, examples)
+        return call.named(self.executor.run(call.signature, call.inputs))
+
+    def submit_examples(
+        self, signature: str, examples: Sequence[bytes]
+    ) -> Future[dict[str, NDArray[Any]]]:
+        """Have a signature run that takes ``tf.Example`` messages; see ``submit``.
+
+        Args:
+            signature: What ``example_signature`` gave.
+            examples: Serialised messages.
+
+        Returns:
+            The outputs to be.
+
+        Raises:
+            InvalidRequest: An example does not hold what is needed, or there are too many.
+            Overloaded: As much waits as may wait.
+        """
+        call = self._example_call(signature, examples)
+        future = self._submit(call.signature, call.inputs)
+        return future if call.names is None else Mapped(future, call.named)
+
+    def _submit(self, signature: str, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+        if self.executor.joins:
+            return cast("JoiningExecutor", self.executor).submit(signature, inputs)
+        return called(lambda: self.executor.run(signature, inputs))
+
+    def _example_call(self, signature: str, examples: Sequence[bytes]) -> _ExampleCall:
+        """What to run for examples.
+
+        Raises:
+            InvalidRequest: An example does not hold what is needed.
+            SignatureNotFound: Nothing here can run the signature.
+        """
         batch = None
         if self.contract is not None and self._bounds is not None:
             batch = to_batch(examples, self.contract.feature_names)
             self._bounds.check({self.contract.input: batch})
         if signature in self.executor.signatures:
             name = next(iter(self.executor.signatures[signature].inputs))
-            return self.executor.run(signature, {name: np.array(examples, object)})
+            return _ExampleCall(signature, {name: np.array(examples, object)})
         if self.contract is None or batch is None:
             raise SignatureNotFound(signature)
-        outputs = self.executor.run(DEFAULT_SIGNATURE, {self.contract.input: batch})
         name = next(iter(self.signatures[signature].outputs))
-        return {name: outputs[self.contract.output]}
+        inputs = {self.contract.input: batch}
+        return _ExampleCall(DEFAULT_SIGNATURE, inputs, {name: self.contract.output})
 
     def _reads_examples(self, signature: str) -> bool:
         """Whether a signature takes examples that the contract says how to read."""
         found = self.signatures.get(signature)
         return self.contract is not None and found is not None and _takes_examples(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _ExampleCall:
+    """How examples are run.
+
+    Attributes:
+        signature: Name of the signature to run.
+        inputs: Its arrays.
+        names: The outputs to give, and what the signature calls them; None for all as they are.
+    """
+
+    signature: str
+    inputs: Tensors
+    names: Mapping[str, str] | None = None
+
+    def named(self, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The outputs under the names that were asked for."""
+        if self.names is None:
+            return outputs
+        return {name: outputs[own] for name, own in self.names.items()}
 
 
 def _serialised(inputs: Tensors) -> list[bytes]:

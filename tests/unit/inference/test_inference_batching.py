@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 
 from service.config_files import read_batching
 from service.errors import InvalidRequest, Overloaded
-from service.inference.batching import Batching, BatchingParameters
+from service.inference.batching import Batching
+from service.inference.batching_parameters import BatchingParameters
 from service.process import _batching, check_files
 from service.settings import Settings
 from tests.servers import wait_until
@@ -42,6 +42,7 @@ class Gate:
 
     name = "gate"
     quick = False
+    joins = False
 
     def __init__(self) -> None:
         self.signatures = {
@@ -82,17 +83,16 @@ class Gate:
 
 
 class World:
-    """A batching executor, and callers that wait in threads."""
+    """A batching executor, and callers that wait for it in no thread."""
 
-    def __init__(self, threads: ThreadPoolExecutor, **parameters: Any) -> None:
+    def __init__(self, **parameters: Any) -> None:
         given = {"num_batch_threads": 1, "max_batch_size": 8, "max_enqueued_batches": 100}
         self.gate = Gate()
         self.batching = Batching(self.gate, BatchingParameters(**{**given, **parameters}))
-        self._threads = threads
 
     def ask(self, x: Any, name: str = "row") -> Any:
-        """Ask in a thread."""
-        return self._threads.submit(self.batching.run, name, {"x": x})
+        """Ask, and get the answer to be."""
+        return self.batching.submit(name, {"x": x})
 
     def ask_running(self, x: Any, name: str = "row") -> Any:
         """Ask, and wait until the executor is at it."""
@@ -120,16 +120,15 @@ class World:
 
 @pytest.fixture
 def world() -> Iterator[Any]:
-    with ThreadPoolExecutor(64) as threads:
-        made: list[World] = []
+    made: list[World] = []
 
-        def make(**parameters: Any) -> World:
-            made.append(World(threads, **parameters))
-            return made[-1]
+    def make(**parameters: Any) -> World:
+        made.append(World(**parameters))
+        return made[-1]
 
-        yield make
-        for it in made:
-            it.gate.opened.set()
+    yield make
+    for it in made:
+        it.gate.opened.set()
 
 
 def rows(count: int, value: float = 0.0, width: int = 2) -> np.ndarray[Any, Any]:
@@ -192,23 +191,20 @@ def test_rows_are_counted_and_not_requests(world):
     padded=st.booleans(),
 )
 def test_everybody_gets_their_own_rows(sizes, threads, most, padded):
-    with ThreadPoolExecutor(len(sizes)) as pool:
-        it = World(
-            pool,
-            num_batch_threads=threads,
-            max_batch_size=most,
-            allowed_batch_sizes=(3, most) if padded else (),
-        )
-        requests = told(sizes)
-        asked = [it.ask(x) for x in requests]
+    it = World(
+        num_batch_threads=threads,
+        max_batch_size=most,
+        allowed_batch_sizes=(3, most) if padded else (),
+    )
+    requests = told(sizes)
+    asked = [it.ask(x) for x in requests]
 
-        for x, each in zip(requests, asked, strict=True):
-            assert answer(each).tolist() == x.sum(axis=1).tolist()
+    for x, each in zip(requests, asked, strict=True):
+        assert answer(each).tolist() == x.sum(axis=1).tolist()
     assert max(it.gate.sizes) <= most
     assert it.gate.most <= threads
     assert not padded or set(it.gate.sizes) <= {3, most}
-    assert not it.batching._queue
-    assert (it.batching._queued_rows, it.batching._running) == (0, 0)
+    assert (len(it.batching._queue), it.batching._queue._rows) == (0, 0)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -313,7 +309,7 @@ def test_a_full_queue_refuses_with_its_numbers_and_recovers(world):
 # --- waiting for more ---
 
 
-def test_a_leader_waits_for_more_rows_until_the_batch_is_full(world):
+def test_a_batch_is_held_open_until_it_is_full(world):
     it = world(batch_timeout_micros=10**9, max_batch_size=3)
 
     asked = [it.ask(rows(1, value)) for value in (1, 2, 3)]
@@ -326,7 +322,7 @@ def test_a_free_thread_does_not_take_what_another_waits_for(world):
     it = world(batch_timeout_micros=10**9, max_batch_size=4, num_batch_threads=3)
 
     first = it.ask(rows(2, 1.0))
-    wait_until(lambda: it.batching._open, "a leader that waits")
+    wait_until(lambda: it.batching._queue._open, "a batch that is held open")
     second, third = it.ask_waiting(rows(1, 2.0)), it.ask(rows(3, 3.0))
     # The third does not fit: the first batch closes, and the third leads the next.
     assert [answer(each).tolist() for each in (first, second)] == [[2.0, 2.0], [4.0]]
@@ -348,7 +344,8 @@ def test_a_timeout_counts_from_when_the_request_came():
     gate, moments = Gate(), iter([0.0, 60.0])
     parameters = BatchingParameters(batch_timeout_micros=50_000_000)
 
-    outputs = Batching(gate, parameters, lambda: next(moments)).run("row", {"x": rows(1, 1.0)})
+    batching = Batching(gate, parameters, clock=lambda: next(moments))
+    outputs = batching.run("row", {"x": rows(1, 1.0)})
 
     assert outputs["y"].tolist() == [2.0]
 
@@ -404,7 +401,11 @@ def test_a_large_request_whose_outputs_have_no_rows_is_run_whole(world):
 @pytest.mark.parametrize("x", [rows(0), np.float32(3.0).reshape(())])
 def test_inputs_without_rows_go_to_the_executor_as_they_are(x):
     gate = SimpleNamespace(
-        name="echo", quick=False, signatures={"row": ROW}, run=lambda _name, inputs: inputs
+        name="echo",
+        quick=False,
+        joins=False,
+        signatures={"row": ROW},
+        run=lambda _name, inputs: inputs,
     )
     batching = Batching(gate, BatchingParameters(allowed_batch_sizes=(1000,)))
 
@@ -414,7 +415,7 @@ def test_inputs_without_rows_go_to_the_executor_as_they_are(x):
 def test_name_and_signatures_are_the_executors(world):
     it = world()
 
-    assert (it.batching.name, it.batching.quick) == ("gate", False)
+    assert (it.batching.name, it.batching.quick, it.batching.joins) == ("gate", False, True)
     assert it.batching.signatures is it.gate.signatures
 
 
@@ -527,3 +528,164 @@ def test_a_versions_own_parameters_win_if_asked_for(tmp_path, own, size):
 
 def test_without_the_switch_nothing_is_joined():
     assert _batching(Settings()) is None
+
+
+# --- who waits, and who waits no more ---
+
+
+def test_waiting_takes_no_thread(world):
+    it = world()
+    it.gate.opened.clear()
+    running = it.ask_running(rows(1))
+    before = threading.active_count()
+
+    waiting = [it.ask(rows(1, 1.0)) for _ in range(500)]
+
+    assert threading.active_count() == before
+    it.gate.opened.set()
+    assert [answer(each).tolist() for each in waiting] == [[2.0]] * 500
+    assert answer(running).tolist() == [0.0]
+
+
+def test_who_leaves_is_not_run_and_makes_room(world):
+    it = world(max_batch_size=2, max_enqueued_batches=1)
+    it.gate.opened.clear()
+    running = it.ask_running(rows(2))
+    gone, stays = it.ask_waiting(rows(1, 7.0)), it.ask_waiting(rows(1, 1.0))
+
+    assert gone.cancel()
+    comes = it.ask_waiting(rows(1, 2.0))
+    it.gate.opened.set()
+
+    assert [answer(each).tolist() for each in (stays, comes)] == [[2.0], [4.0]]
+    assert [call[:, 0].tolist() for call in it.gate.calls] == [[0, 0], [1, 2]]
+    assert gone.cancelled()
+    assert not running.cancel()
+
+
+def test_a_batch_of_people_who_left_is_not_run(world):
+    it = world(max_batch_size=1)
+    it.gate.opened.clear()
+    running = it.ask_running(rows(1))
+    gone = [it.ask_waiting(rows(1)) for _ in range(3)]
+
+    assert all(each.cancel() for each in gone)
+    it.gate.opened.set()
+
+    assert answer(running).tolist() == [0.0]
+    assert answer(it.ask(rows(1, 1.0))).tolist() == [2.0]
+    assert it.gate.sizes == [1, 1]
+
+
+def test_who_leaves_a_batch_that_is_held_open_is_not_run(world):
+    it = world(batch_timeout_micros=10**9, max_batch_size=2)
+    gone = it.ask(rows(1, 7.0))
+    wait_until(lambda: it.batching._queue._open, "a batch that is held open")
+
+    assert gone.cancel()
+    asked = [it.ask(rows(1, 1.0)), it.ask(rows(1, 2.0))]
+
+    assert [answer(each).tolist() for each in asked] == [[2.0], [4.0]]
+    assert [call[:, 0].tolist() for call in it.gate.calls] == [[1, 2]]
+
+
+def test_a_cut_request_lets_others_between(world):
+    it = world(max_batch_size=2, enable_large_batch_splitting=True)
+
+    large, small = it.behind(rows(4, 1.0), rows(1, 2.0))
+
+    assert (answer(large).tolist(), answer(small).tolist()) == ([2.0] * 4, [4.0])
+    assert [call[:, 0].tolist() for call in it.gate.calls] == [[0], [1, 1], [2], [1, 1]]
+
+
+def test_where_nobody_set_a_limit_a_large_request_is_run_whole(world):
+    it = world(max_batch_size=4, max_enqueued_batches=1, run_large_whole=True)
+
+    (large,) = it.behind(rows(50, 1.0))
+
+    assert len(answer(large)) == 50
+    assert it.gate.sizes == [1, 50]
+
+
+def test_what_is_not_joined_waits_in_no_thread_either(world):
+    it = world()
+
+    asked = it.behind(rows(2, 1.0), rows(3, 2.0), name="lone")
+
+    assert [float(answer(each)) for each in asked] == [4.0, 12.0]
+    assert it.gate.sizes == [1, 2, 3]
+
+
+def test_signatures_may_be_left_alone():
+    gate = Gate()
+    batching = Batching(gate, BatchingParameters(max_batch_size=2), alone=("row",))
+
+    assert batching.run("row", {"x": rows(3, 1.0)})["y"].tolist() == [2.0, 2.0, 2.0]
+    assert batching.submit("row", {"x": rows(3, 1.0)}).result(WAIT_S)["y"].tolist() == [2.0] * 3
+
+
+def test_an_answer_is_the_same_joined_or_not(world):
+    it = world(max_batch_size=64)
+    requests = [np.random.default_rng(n).normal(3, 0.1, (1 + n % 3, 2)) for n in range(20)]
+
+    joined = [answer(each) for each in it.behind(*requests)]
+
+    assert it.gate.sizes == [1, sum(map(len, requests))]
+    alone = [Gate().run("row", {"x": x})["y"] for x in requests]
+    assert [each.tolist() for each in joined] == [each.tolist() for each in alone]
+
+
+# --- threads ---
+
+
+def batching_threads() -> set[threading.Thread]:
+    return {it for it in threading.enumerate() if it.name == "batching"}
+
+
+def test_threads_begin_with_the_first_request_and_end_with_the_last_user():
+    before = batching_threads()
+    batching = Batching(Gate(), BatchingParameters(num_batch_threads=3))
+    assert batching_threads() == before
+
+    answer(batching.submit("row", {"x": rows(1)}))
+    assert len(batching_threads() - before) == 1
+
+    del batching
+    wait_until(lambda: not batching_threads() - before, "the end of the thread")
+
+
+def test_what_waits_when_a_version_is_dropped_is_answered_still():
+    before, gate = batching_threads(), Gate()
+    gate.opened.clear()
+    batching = Batching(gate, BatchingParameters(num_batch_threads=1, max_batch_size=1))
+    asked = [batching.submit("row", {"x": rows(1, value)}) for value in (1, 2, 3)]
+
+    del batching
+    gate.opened.set()
+
+    assert [answer(each).tolist() for each in asked] == [[2.0], [4.0], [6.0]]
+    wait_until(lambda: not batching_threads() - before, "the end of the thread")
+
+
+def test_a_thousand_swaps_leave_no_thread():
+    before = batching_threads()
+    for _ in range(1000):
+        batching = Batching(Gate(), BatchingParameters(num_batch_threads=2))
+        assert batching.run("row", {"x": rows(1, 1.0)})["y"].tolist() == [2.0]
+    del batching
+
+    wait_until(lambda: not batching_threads() - before, "the end of the threads")
+
+
+def test_where_no_thread_can_be_begun_the_request_is_shed(world, monkeypatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    it = world()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(Overloaded, match="no thread can be begun"):
+            it.ask(rows(1))
+
+    assert len(it.batching._queue) == 0
+    assert answer(it.ask(rows(1, 1.0))).tolist() == [2.0]

@@ -39,6 +39,7 @@ class Adder:
     """An executor whose price is the sum of a row; it refuses what it cannot add."""
 
     name = "adder"
+    joins = False
 
     def __init__(self, *, quick: bool = True) -> None:
         self.quick = quick
