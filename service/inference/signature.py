@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -58,7 +59,7 @@ class TensorSpec:
     dtype: int
     shape: tuple[int, ...] | None
 
-    @property
+    @cached_property
     def numpy_dtype(self) -> np.dtype[Any] | None:
         """The NumPy type of the same numbers; strings are object; None where there is none."""
         return DTYPES.get(self.dtype)

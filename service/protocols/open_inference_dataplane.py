@@ -15,6 +15,8 @@ from service.repository.version import State
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from service.exchange import Exchange
     from service.health import Health
     from service.inference.executor import Tensors
@@ -61,6 +63,57 @@ class InferRequest:
     body: bytes | None = None
 
 
+@dataclass(slots=True)
+class Running:
+    """A request for inference that is ready to run, or runs.
+
+    Attributes:
+        version: The version that answers.
+        signature: Its signature.
+        inputs: An array for every input of the signature.
+        request: What was asked.
+        exchange: Where what is learnt of it is noted.
+        statistics: Where it is counted.
+        prepared_ns: Nanoseconds from the request's last byte to its inputs.
+    """
+
+    version: ModelVersion
+    signature: str
+    inputs: dict[str, NDArray[Any]]
+    request: InferRequest
+    exchange: Exchange
+    statistics: Statistics
+    prepared_ns: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prepared_ns = _since(self.exchange)
+
+    def finish(self, outputs: Tensors, encode: Callable[[Tensors], _Answer]) -> _Answer:
+        """Make the answer, and count it.
+
+        Args:
+            outputs: An array for every output of the signature.
+            encode: From the outputs asked for to the answer.
+
+        Raises:
+            InvalidRequest: An output has no form in the answer.
+        """
+        computed_ns = _since(self.exchange)
+        answer = encode(select(self.request.output_names, outputs))
+        self.exchange.rows = _rows(outputs)
+        whole_ns = _since(self.exchange)
+        durations = Durations(
+            whole=whole_ns,
+            to_inputs=self.prepared_ns,
+            inference=computed_ns - self.prepared_ns,
+            to_answer=whole_ns - computed_ns,
+        )
+        self.statistics.answered(
+            self.version.model, self.version.number, self.exchange.rows, durations
+        )
+        return answer
+
+
 class Dataplane:
     """Answers over the models of one worker.
 
@@ -84,13 +137,29 @@ class Dataplane:
         self._control = control
         self._statistics = Statistics()
 
+    def begin(self, request: InferRequest, exchange: Exchange) -> Running:
+        """Make a request for inference ready to run.
+
+        Args:
+            request: The request.
+            exchange: Where what is learnt of it is noted.
+
+        Raises:
+            HearthError: The request does not fit the model, or there is no such model.
+        """
+        version = self.find(request.model, request.version)
+        exchange.answers(version)
+        name = open_inference.signature_name(request.parameters, version)
+        inputs = _inputs(version, name, request)
+        return Running(version, name, inputs, request, exchange, self._statistics)
+
     def infer(
         self,
         request: InferRequest,
         exchange: Exchange,
         encode: Callable[[ModelVersion, Tensors], _Answer],
     ) -> _Answer:
-        """Answer a request for inference, and count it.
+        """Answer a request for inference in this thread, and count it.
 
         Args:
             request: The request.
@@ -100,37 +169,18 @@ class Dataplane:
         Raises:
             HearthError: The request does not fit the model, or there is no such model.
         """
-        version = self.find(request.model, request.version)
-        exchange.answers(version)
         try:
-            return self._infer(version, request, exchange, encode)
+            running = self.begin(request, exchange)
+            outputs = running.version.predict(running.signature, running.inputs)
+            return running.finish(outputs, lambda chosen: encode(running.version, chosen))
         except Exception:
-            self._statistics.failed(version.model, version.number, _since(exchange))
+            self.failed(exchange)
             raise
 
-    def _infer(
-        self,
-        version: ModelVersion,
-        request: InferRequest,
-        exchange: Exchange,
-        encode: Callable[[ModelVersion, Tensors], _Answer],
-    ) -> _Answer:
-        name = open_inference.signature_name(request.parameters, version)
-        inputs = _inputs(version, name, request)
-        prepared_ns = _since(exchange)
-        outputs = version.predict(name, inputs)
-        computed_ns = _since(exchange)
-        answer = encode(version, select(request.output_names, outputs))
-        exchange.rows = _rows(outputs)
-        whole_ns = _since(exchange)
-        durations = Durations(
-            whole=whole_ns,
-            to_inputs=prepared_ns,
-            inference=computed_ns - prepared_ns,
-            to_answer=whole_ns - computed_ns,
-        )
-        self._statistics.answered(version.model, version.number, exchange.rows, durations)
-        return answer
+    def failed(self, exchange: Exchange) -> None:
+        """Count a request that was refused, or that the model failed at, once one was found."""
+        if exchange.model:
+            self._statistics.failed(exchange.model, int(exchange.version), _since(exchange))
 
     def find(self, model: str, version: str) -> ModelVersion:
         """The version that answers.
@@ -244,7 +294,7 @@ class Dataplane:
         return f"version {number} is {status.state}" if loading else ""
 
 
-def _inputs(version: ModelVersion, name: str, request: InferRequest) -> Tensors:
+def _inputs(version: ModelVersion, name: str, request: InferRequest) -> dict[str, NDArray[Any]]:
     signature = version.signature(name)
     check_outputs(request.output_names, signature)
     features = version.feature_names(signature)

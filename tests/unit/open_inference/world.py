@@ -148,7 +148,7 @@ def document(response: Response) -> Any:
 
 def split(response: Response) -> tuple[Any, bytes]:
     """The JSON of an answer, and the bytes behind it."""
-    length = int(response.headers["Inference-Header-Content-Length"])
+    length = int(dict(response.headers)["Inference-Header-Content-Length"])
     return json.loads(response.body[:length]), response.body[length:]
 
 
