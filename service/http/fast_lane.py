@@ -146,32 +146,31 @@ class FastLane:
 
     def _answer_all(self, data: bytes) -> bytes:
         """Answer the requests that bytes begin with; what is left is not for the lane."""
-        answers: list[bytes] = []
-        while data:
+        answers = b""
+        for _ in range(_IN_ONE_GO):
             end = data.find(END) + len(END)
             head = self._heads.read(data[:end]) if end >= len(END) else None
-            if head is None or len(answers) == _IN_ONE_GO:
-                break
+            if head is None:
+                self._write(answers)
+                return data
             whole = end + head.body_bytes
             if len(data) < whole:
+                self._write(answers)
                 self._expect_body(head, data[end:])
-                data = b""
-                break
+                return b""
             answer = self._answer(head, data[end:whole])
             data = data[whole:]
             if answer is None:
+                self._write(answers)
                 self._queue(data)
-                data = b""
-                break
-            answers.append(answer)
-            if self._ending:
-                data = b""
-        if answers:
-            self._write(answers[0] if len(answers) == 1 else b"".join(answers))
-        if data and len(answers) == _IN_ONE_GO:
-            self._yield(data)
-            return b""
-        return data
+                return b""
+            answers = answers + answer if answers else answer
+            if not data or self._ending:
+                self._write(answers)
+                return b""
+        self._write(answers)
+        self._yield(data)
+        return b""
 
     def _answer(self, head: Head, body: bytes) -> bytes | None:
         """The answer to a request; None if it is made elsewhere."""
@@ -193,7 +192,8 @@ class FastLane:
         return _framed(response, exchange.request_id)
 
     def _write(self, answers: bytes) -> None:
-        self._transport.write(answers)
+        if answers:
+            self._transport.write(answers)
         if self._ending:
             self._closed = True
             self._queued.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -63,8 +62,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True)
-class Inference:
+class Inference(msgspec.Struct, frozen=True):
     """A run of a network that an answer waits for.
 
     Attributes:

@@ -87,21 +87,25 @@ class _Subgraph:
 
 
 class _Prepared:
-    """One interpreter; used by one thread at a time."""
+    """One interpreter; used by one thread at a time.
+
+    Attributes:
+        subgraphs: What runs each signature.
+    """
 
     def __init__(self, content: bytes) -> None:
         # Kept: the interpreter reads its weights from there.
         self._owner = Interpreter(model_content=content, num_threads=1)
         self._interpreter = self._owner._interpreter  # noqa: SLF001 - the public names reach one subgraph only
         tensors = self._interpreter.GetSignatureDefs() or {}
-        self._subgraphs = {
+        self.subgraphs = {
             name: _Subgraph(
                 self._interpreter, self._interpreter.GetSubgraphIndexFromSignature(name), it
             )
             for name, it in tensors.items()
         }
         if not tensors:
-            self._subgraphs[DEFAULT_SIGNATURE] = self._whole()
+            self.subgraphs[DEFAULT_SIGNATURE] = self._whole()
 
     def signatures(self) -> dict[str, Signature]:
         """Its signatures; of a model without any, one of all its inputs and outputs."""
@@ -119,10 +123,6 @@ class _Prepared:
             name: Signature(_specs(it.get_input_details()), _specs(it.get_output_details()))
             for name, it in runners.items()
         }
-
-    def subgraph(self, name: str) -> _Subgraph:
-        """What runs a signature."""
-        return self._subgraphs[name]
 
     def _whole(self) -> _Subgraph:
         inputs, outputs = self._owner.get_input_details(), self._owner.get_output_details()
@@ -184,7 +184,7 @@ class LiteRT:
             prepared = idle.pop()
         except IndexError:
             prepared = _Prepared(self._content)
-        subgraph = prepared.subgraph(self._written[signature])
+        subgraph = prepared.subgraphs[self._written[signature]]
         try:
             outputs = subgraph.run(inputs, self.signatures[signature].inputs)
         except InvalidRequest:
@@ -204,7 +204,9 @@ class LiteRT:
         """
         rows = 0
         for array in inputs.values():
-            rows = max(rows, len(array) if array.ndim else 1)
+            shape = array.shape
+            if shape and shape[0] > rows:
+                rows = shape[0]
         if rows > _KEPT_ROWS:
             return -1
         return rows.bit_length() if self._has_classes else 0

@@ -78,6 +78,11 @@ class Signature:
     outputs: Mapping[str, TensorSpec]
     method_name: str = PREDICT_METHOD
 
+    @cached_property
+    def only_input(self) -> tuple[str, TensorSpec] | None:
+        """Name and form of the one input; None if there are several, or none."""
+        return next(iter(self.inputs.items())) if len(self.inputs) == 1 else None
+
 
 def read_saved_model(version: Path, tags: Iterable[str] = DEFAULT_TAGS) -> dict[str, Signature]:
     """Read the signatures of a SavedModel from its ``saved_model.pb``.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _SHOWN: Final = 256
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 
+_FLOAT32: Final = np.dtype(np.float32)
 _NUMBERS: Final = frozenset({float, int})
 # The JSON types that TensorFlow Serving takes for each kind of NumPy type.
 _JSON_TYPES: Final[Mapping[str, frozenset[type]]] = {
@@ -48,6 +49,20 @@ _TYPE_NAMES: Final[Mapping[type, str]] = {
 }
 
 
+def to_matrix(rows: Any, spec: TensorSpec) -> NDArray[np.float32] | None:
+    """Rows of as many numbers each, the usual request, as a batch; None for anything else."""
+    if spec.numpy_dtype is not _FLOAT32:
+        return None
+    try:
+        flat = rows[0] if len(rows) == 1 else [*chain.from_iterable(rows)]
+        if not flat or not _NUMBERS.issuperset(map(type, flat)) or len(set(map(len, rows))) > 1:
+            return None
+        # Unlike NumPy it makes infinity of what is too large without a word.
+        return np.frombuffer(array("f", flat), np.float32).reshape(len(rows), -1)
+    except (TypeError, OverflowError, KeyError):
+        return None
+
+
 def to_array(values: Any, spec: TensorSpec, place: Callable[[int], str]) -> NDArray[Any]:
     """Turn nested lists into an array, or say which element does not fit.
 
@@ -62,10 +77,6 @@ def to_array(values: Any, spec: TensorSpec, place: Callable[[int], str]) -> NDAr
             with np.errstate(over="ignore"):  # as in ``convert``
                 return values.numbers.astype(dtype)
         values = values.plain()
-    if dtype == np.float32:
-        matrix = _small_matrix(values)
-        if matrix is not None:
-            return matrix
     allowed = _JSON_TYPES.get(dtype.kind, frozenset({str, dict}))
     if not allowed.issuperset(_leaf_types(values)):
         raise _wrong_type(values, allowed, spec, place)
@@ -73,18 +84,6 @@ def to_array(values: Any, spec: TensorSpec, place: Callable[[int], str]) -> NDAr
         return convert(values, spec)
     except ValueError as error:
         raise _ragged(values, place) from error
-
-
-def _small_matrix(rows: Any) -> NDArray[np.float32] | None:
-    """Rows of as many numbers each, the usual request, as a batch; None for anything else."""
-    try:
-        flat = [*chain.from_iterable(rows)]
-        if not flat or len(set(map(len, rows))) > 1 or not _NUMBERS.issuperset(map(type, flat)):
-            return None
-        # Unlike NumPy it makes infinity of what is too large without a word.
-        return np.frombuffer(array("f", flat), np.float32).reshape(len(rows), -1)
-    except (TypeError, OverflowError):
-        return None
 
 
 def convert(values: Any, spec: TensorSpec) -> NDArray[Any]:
@@ -207,11 +206,6 @@ def is_plain(it: NDArray[Any]) -> bool:
     It writes null for what is not finite.
     """
     return it.ndim > 0 and it.dtype.kind in "biuf" and it.flags.c_contiguous
-
-
-def is_strict(it: NDArray[Any]) -> bool:
-    """Whether orjson can write it and all its numbers are finite."""
-    return is_plain(it) and (it.dtype.kind != "f" or bool(np.isfinite(it).all()))
 
 
 def to_plain(name: str, array: NDArray[Any]) -> Any:

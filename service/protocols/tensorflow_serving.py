@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+import msgspec
 import numpy as np
 
 from service import errors
@@ -24,11 +25,13 @@ from service.messages import types_pb2
 from service.protocols import json_body
 from service.protocols.examples import classification_arrays, regression_values, text_of
 from service.protocols.json_tensors import (
+    convert,
     dtype_of,
     is_b64,
     is_plain,
     shown,
     to_array,
+    to_matrix,
     to_plain,
 )
 from service.protocols.number_block import WORTH_BYTES, NumberBlock, read_block
@@ -93,8 +96,7 @@ class Route:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class InferenceRequest:
+class InferenceRequest(msgspec.Struct, frozen=True, gc=False):
     """A predict, classify or regress request, understood as far as without the signature.
 
     Attributes:
@@ -228,7 +230,7 @@ def encode_predict(outputs: Tensors, *, by_row: bool) -> bytes:
     """
     if by_row:
         _check_rows(outputs)
-    if all(map(is_plain, outputs.values())):
+    if all([is_plain(it) for it in outputs.values()]):  # noqa: C419 - a generator costs more
         text = json_body.encode(_predicted(outputs, by_row=by_row))
         if b"null" not in text:
             return text
@@ -359,6 +361,11 @@ def _from_rows(
 ) -> dict[str, NDArray[Any]]:
     if isinstance(rows, NumberBlock):
         return _from_plain_rows(rows, signature)
+    if signature.only_input is not None:
+        name, spec = signature.only_input
+        matrix = to_matrix(rows, spec)
+        if matrix is not None:
+            return {name: matrix}
     if not isinstance(rows, list):
         raise InvalidRequest(f"JSON Value: {shown(rows)} Expecting 'instances' to be an list/array")
     if not rows:
@@ -444,7 +451,8 @@ def _from_feature_rows(
     for index, values in enumerate(batch):
         if not {float, int}.issuperset(map(type, values)):
             _refuse_non_number(index, values, feature_names)
-    return {name: to_array(batch, spec, lambda row: f"instances[{row}]: ")}
+    matrix = to_matrix(batch, spec)
+    return {name: convert(batch, spec) if matrix is None else matrix}
 
 
 def _refuse_features(index: int, row: Mapping[str, Any], feature_names: Sequence[str]) -> None:

@@ -105,9 +105,10 @@ class ModelVersion:
 
     def feature_names(self, signature: Signature) -> tuple[str, ...]:
         """The contract's names of the columns of a signature's batch; none if it takes no such."""
-        if self.contract is None or list(signature.inputs) != [self.contract.input]:
+        bounds = self._bounds
+        if bounds is None or len(signature.inputs) > 1 or bounds.input not in signature.inputs:
             return ()
-        return self.contract.feature_names
+        return bounds.names
 
     def predict(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Check inputs against the contract, if there is one, and run the network.
@@ -283,6 +284,7 @@ class _Bounds:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
+        self.input = contract.input
         self.names = contract.feature_names
         self.minimum = np.array([it.minimum for it in contract.features], np.float32)
         self.maximum = np.array([it.maximum for it in contract.features], np.float32)
@@ -291,8 +293,9 @@ class _Bounds:
 
     def check(self, inputs: Tensors) -> None:
         """Refuse a batch, or a set of named columns, with a value outside its limits."""
-        if self.contract.input in inputs:
-            self._check_batch(inputs[self.contract.input])
+        batch = inputs.get(self.input)
+        if batch is not None:
+            self._check_batch(batch)
             return
         for index, feature in enumerate(self.contract.features):
             if feature.name in inputs:
