@@ -93,7 +93,9 @@ class Process:
             metrics_paths=_metrics_paths(settings),
             spoken=protocols(settings),
         )
-        services = _services(settings, self._repository, control, dataplane)
+        services = _services(
+            settings, self._repository, control, self._metrics.exposition, dataplane
+        )
         self._rpc = _rpc_server(settings, services, exchanges, self.health)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
@@ -215,11 +217,16 @@ def _config_file(settings: Settings) -> ConfigFile | None:
 
 
 def _services(
-    settings: Settings, repository: Repository, control: Control, dataplane: Dataplane
+    settings: Settings,
+    repository: Repository,
+    control: Control,
+    exposition: Callable[[], bytes],
+    dataplane: Dataplane,
 ) -> list[Service]:
     tensorflow_serving = TensorFlowServing(
         repository,
         control,
+        exposition,
         settings.max_body_bytes,
         as_content=settings.enable_serialization_as_tensor_content,
     )
