@@ -109,6 +109,25 @@ def test_a_policy_chooses_by_number_newest_first(policy, candidates, served):
     assert taken == served
 
 
+def test_how_requests_are_to_be_logged_is_kept():
+    # tensorflow_serving/config/logging_config.proto
+    (config,) = parse_config(
+        lone(
+            """logging_config {
+                 log_collector_config { type: "file" filename_prefix: "/logs/m" }
+                 sampling_config { sampling_rate: 0.5 }
+               }"""
+        )
+    )
+    assert config.logging.log_collector_config.filename_prefix == "/logs/m"
+    assert config.logging.sampling_config.sampling_rate == 0.5
+    assert parse_config(to_text([config])) == [config]
+
+    (silent,) = parse_config(lone())
+    assert silent.logging is None
+    assert "logging" not in to_text([silent])
+
+
 def test_no_models_are_a_config_too():
     assert parse_config("") == []
     assert parse_config("model_config_list {}") == []

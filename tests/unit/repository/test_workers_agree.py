@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from service.errors import (
     VersionRefused,
 )
 from service.repository.agreement import Agreement, Served
-from service.repository.config import All, Latest, ModelConfig, Specific
+from service.repository.config import All, Latest, ModelConfig, Specific, parse_config
 from service.repository.control import Control
 from tests.unit.repository.followers import Follower, PidAgreement, adding, following
 
@@ -72,6 +73,29 @@ def test_a_model_once_wanted_stays_known_as_it_was_wanted_last(tmp_path, agreeme
 
 def test_nothing_is_known_before_anything_is_wanted(agreement):
     assert agreement.known() == []
+
+
+def test_who_asks_for_requests_to_be_logged_is_told_once_that_they_are_not(
+    tmp_path, agreement, caplog
+):
+    logged = parse_config(
+        """model_config_list {
+             config { name: "a" base_path: "/a" logging_config { sampling_config {} } }
+             config { name: "b" base_path: "/b" }
+           }"""
+    )
+
+    agreement.want(logged)
+    agreement.follow(logged)
+    agreement.wanted()
+
+    assert [it.getMessage() for it in caplog.records] == [
+        "model a: logging_config is kept, but its requests are not logged by it"
+    ]
+    # One that asks for something else is told again.
+    changed = [replace(logged[0], logging=type(logged[0].logging)()), logged[1]]
+    agreement.want(changed)
+    assert len(caplog.records) == 2
 
 
 def test_a_wait_ends_when_every_worker_has_followed(folder, agreement):
