@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import numpy as np
+from google.protobuf import json_format
 
 from service import errors
 from service.errors import InvalidRequest
@@ -309,7 +310,7 @@ def encode_metadata(model: str, version: int, signatures: Mapping[str, Signature
             "inputs": {alias: _tensor_info(it) for alias, it in signature.inputs.items()},
             "outputs": {alias: _tensor_info(it) for alias, it in signature.outputs.items()},
             "method_name": signature.method_name,
-            "defaults": {},
+            "defaults": {alias: _tensor(it) for alias, it in signature.defaults.items()},
         }
         for name, signature in signatures.items()
     }
@@ -481,3 +482,11 @@ def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
         "tensor_shape": {"dim": dims, "unknown_rank": spec.shape is None},
         "name": spec.name,
     }
+
+
+def _tensor(proto: Any) -> dict[str, Any]:
+    """A tensor as protobuf's own JSON has it, empty fields included."""
+    tensor: dict[str, Any] = json_format.MessageToDict(
+        proto, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+    )
+    return tensor

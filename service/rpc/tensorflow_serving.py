@@ -125,7 +125,7 @@ class TensorFlowServing:
         version = self._find(request, exchange)
         name = wire.signature_name(request.model_spec)
         signature = version.signature(name)
-        inputs = wire.to_inputs(request, signature, self._limit_bytes)
+        inputs = wire.to_inputs(request, signature, version.defaults(name), self._limit_bytes)
         wire.check_filter(request.output_filter, signature)
         outputs = version.predict(name, inputs)
         first = next(iter(outputs.values()), None)

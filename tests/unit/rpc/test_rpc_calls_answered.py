@@ -201,7 +201,10 @@ def test_inputs_must_be_those_of_the_signature(refusal):
     )
 
     del request.inputs["features"]
-    assert refusal(request)[1].endswith("Sent extra: {z}. Missing but required: {features}.")
+    assert refusal(request)[1] == (
+        "Signature input alias: features(feed name: x:0) not found in request and no default value "
+        "provided. Inputs expected to be in the request {z}, or default input alias set: "
+    )
 
 
 def test_an_input_of_another_type_is_refused(refusal):
