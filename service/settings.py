@@ -131,7 +131,7 @@ WITHOUT_EFFECT: Final = (
 class Settings:
     """The knobs of one service."""
 
-    rest_api_port: int = _knob(8501, "Port of REST.", _whole(1, 65535))
+    rest_api_port: int = _knob(8501, "Port of REST; 0 for none.", _whole(0, 65535))
     port: int = _knob(8500, "Port of gRPC; 0 for none.", _whole(0, 65535))
     grpc_socket_path: str = _knob("", "Unix socket for gRPC too; empty for none.", str)
     enable_serialization_as_tensor_content: bool = _knob(
@@ -163,7 +163,9 @@ class Settings:
         Path,
     )
     model_config_file_poll_wait_seconds: float = _knob(
-        0.0, "Seconds between looks at the model config file; 0 reads it once.", _real(0, 86400)
+        0.0,
+        "Seconds between looks at the model config file; 0 or less reads it once.",
+        _real(-86400, 86400),
     )
     allow_version_labels_for_unavailable_models: bool = _knob(
         default=False,
@@ -211,7 +213,9 @@ class Settings:
         read=_switch,
     )
     file_system_poll_wait_seconds: float = _knob(
-        1.0, "Seconds between looks at the model's folder; 0 looks once.", _real(0, 86400)
+        1.0,
+        "Seconds between looks at the model's folder; 0 or less looks once.",
+        _real(-86400, 86400),
     )
     max_num_load_retries: int = _knob(
         5, "Times that a refused version is tried again unchanged.", _whole(0, 1_000_000)
@@ -303,9 +307,15 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         raise SettingsError("--use_alts_credentials is not supported; use --ssl_config_file")
     values["without_effect"] = tuple(name for name in WITHOUT_EFFECT if given[name] is not None)
     settings = Settings(**values)
-    if settings.port == settings.rest_api_port:
-        raise SettingsError(f"--port is {settings.port}, which is the port of REST too")
+    _check_ports(settings)
     return settings
+
+
+def _check_ports(settings: Settings) -> None:
+    if not (settings.rest_api_port or settings.port or settings.grpc_socket_path):
+        raise SettingsError("--rest_api_port, --port and --grpc_socket_path are all off: give one")
+    if settings.port and settings.port == settings.rest_api_port:
+        raise SettingsError(f"--port is {settings.port}, which is the port of REST too")
 
 
 def knobs() -> list[Field[Any]]:
