@@ -74,8 +74,8 @@ def _switch(text: str) -> bool:
 
 
 def _name(text: str) -> str:
-    if not text or set(text) & set("/:"):
-        raise SettingsError(f"is {text!r}; it must not be empty nor hold '/' or ':'")
+    if not text:
+        raise SettingsError("is empty")
     return text
 
 

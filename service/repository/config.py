@@ -145,8 +145,8 @@ def to_text(configs: Sequence[ModelConfig]) -> str:
 
 
 def _model(entry: Any) -> ModelConfig:
-    if not entry.name or set(entry.name) & set("/:"):
-        raise InvalidRequest(f"model name {entry.name!r} must not be empty nor hold '/' or ':'")
+    if not entry.name:
+        raise InvalidRequest("a model has no name")
     if not entry.base_path:
         raise InvalidRequest(f"model {entry.name} has no base_path")
     if "://" in entry.base_path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -61,6 +62,20 @@ def test_what_is_wanted_is_read_back_with_its_serial(tmp_path, agreement):
     assert agreement.wanted() == (serial, configs)
     assert agreement.want(configs) == serial
     assert agreement.want([]) != serial
+
+
+def test_no_name_leads_out_of_the_folder(tmp_path, folder, agreement):
+    before = sorted(it.name for it in tmp_path.iterdir())
+    names = ["../../out", "/tmp/out", "a/b:c", ".."]
+
+    agreement.want([ModelConfig(name, tmp_path) for name in names])
+    agreement.publish(Served("x", {name: [1] for name in names}, {}))
+
+    assert sorted(it.name for it in tmp_path.iterdir()) == before
+    assert {it.name for it in folder.iterdir()} <= {
+        "change.lock", "known.pbtxt", "served", "told.pbtxt", "turn.lock", "wanted.pbtxt",
+    }  # fmt: skip
+    assert [it.name for it in (folder / "served").iterdir()] == [f"{os.getpid()}.json"]
 
 
 def test_a_model_once_wanted_stays_known_as_it_was_wanted_last(tmp_path, agreement):
