@@ -120,8 +120,6 @@ WITHOUT_EFFECT: Final = (
     "num_load_threads", "num_tflite_interpreters_per_pool", "num_tflite_pools",
     "num_unload_threads", "per_process_gpu_memory_fraction", "platform_config_file",
     "remove_unused_fields_from_bundle_metagraph", "skip_initialize_tpu",
-    "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
-    "tensorflow_session_config_file", "tensorflow_session_parallelism",
     "thread_pool_factory_config_file", "xla_cpu_compilation_enabled",
     "xla_gpu_compilation_enabled",
 )  # fmt: skip
@@ -190,6 +188,20 @@ class Settings:
     )
     saved_model_tags: str = _knob(
         ",".join(DEFAULT_TAGS), "Tags, joined by commas, of the SavedModel's graph to serve.", str
+    )
+    tensorflow_session_parallelism: int = _knob(
+        0, "Threads for each of the two below; 0 for one a CPU.", _whole(0, 4096)
+    )
+    tensorflow_intra_op_parallelism: int = _knob(
+        0, "Threads of a worker on which TensorFlow splits up one operation.", _whole(0, 4096)
+    )
+    tensorflow_inter_op_parallelism: int = _knob(
+        0, "Threads of a worker on which TensorFlow runs operations at once.", _whole(0, 4096)
+    )
+    tensorflow_session_config_file: Path | None = _knob(
+        None,
+        "Text form of the ConfigProto of TensorFlow's sessions; the three above win over it.",
+        Path,
     )
     enable_model_warmup: bool = _knob(
         default=True,
@@ -308,6 +320,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     values["without_effect"] = tuple(name for name in WITHOUT_EFFECT if given[name] is not None)
     settings = Settings(**values)
     _check_ports(settings)
+    _check_parallelism(settings)
     return settings
 
 
@@ -316,6 +329,15 @@ def _check_ports(settings: Settings) -> None:
         raise SettingsError("--rest_api_port, --port and --grpc_socket_path are all off: give one")
     if settings.port and settings.port == settings.rest_api_port:
         raise SettingsError(f"--port is {settings.port}, which is the port of REST too")
+
+
+def _check_parallelism(settings: Settings) -> None:
+    both = settings.tensorflow_intra_op_parallelism and settings.tensorflow_inter_op_parallelism
+    if both and settings.tensorflow_session_parallelism:
+        raise SettingsError(
+            "--tensorflow_session_parallelism stands for --tensorflow_intra_op_parallelism and "
+            "--tensorflow_inter_op_parallelism: give it or those two, not all"
+        )
 
 
 def knobs() -> list[Field[Any]]:
