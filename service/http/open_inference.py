@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROTOCOL: Final = "open_inference"
 JSON_LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 _BINARY: Final = "application/octet-stream"
-_ALWAYS_QUICK: Final = frozenset({"live", "ready", "server", "model_ready", "metadata"})
+_ALWAYS_QUICK: Final = frozenset({"live", "ready", "server", "models", "model_ready", "metadata"})
 
 
 class OpenInference:
@@ -40,6 +40,7 @@ class OpenInference:
             "live": self._live,
             "ready": self._ready,
             "server": self._server,
+            "models": self._models,
             "model_ready": self._model_ready,
             "metadata": self._metadata,
             "config": self._config,
@@ -101,6 +102,10 @@ class OpenInference:
 
     def _server(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
         return _json(open_inference.server_metadata())
+
+    def _models(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
+        # KServe's addition to the protocol.
+        return _json({"models": self._dataplane.names()})
 
     def _model_ready(self, route: Route, _request: Request, exchange: Exchange) -> Response:
         problem = self._dataplane.model_problem(route.model, route.version)

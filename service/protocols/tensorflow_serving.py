@@ -357,6 +357,8 @@ def _are_objects(rows: Sequence[Any], signature: Signature) -> bool:
 
 
 def _from_plain_rows(rows: Sequence[Any], signature: Signature) -> dict[str, NDArray[Any]]:
+    if not signature.inputs:
+        raise InvalidRequest("instances is a plain list, but the signature takes no inputs")
     if len(signature.inputs) > 1:
         raise InvalidRequest(
             "instances is a plain list, but expecting list of objects as multiple input "
