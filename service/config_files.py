@@ -1,6 +1,7 @@
-"""TensorFlow Serving's small config files: monitoring, TLS and batching.
+"""TensorFlow Serving's small config files: monitoring, TLS, batching, TensorFlow's sessions.
 
-Their messages are not in the package that brings its API, so they are described here.
+The messages of the first three are not in the package that brings its API, so they are
+described here.
 
 References:
     tensorflow_serving/config/monitoring_config.proto and ssl_config.proto, and
@@ -19,6 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from service.errors import InvalidRequest
 from service.inference.batching_parameters import BatchingParameters
+from service.messages import config_pb2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,6 +135,25 @@ def read_tls(path: Path) -> Tls:
     )
 
 
+def read_session(path: Path | None, *, intra_op: int, inter_op: int) -> Any:
+    """The ``ConfigProto`` of TensorFlow's sessions.
+
+    Args:
+        path: The file that says more than the numbers; None for none.
+        intra_op: Threads on which one operation is split up; 0 for what the file says.
+        inter_op: Threads on which operations run at once; 0 for what the file says.
+
+    Raises:
+        InvalidRequest: The file cannot be read, or is not one.
+    """
+    config = config_pb2.ConfigProto()
+    if path is not None:
+        config = _parse("--tensorflow_session_config_file", path, config)
+    config.intra_op_parallelism_threads = intra_op or config.intra_op_parallelism_threads
+    config.inter_op_parallelism_threads = inter_op or config.inter_op_parallelism_threads
+    return config
+
+
 def read_batching(place: str, path: Path) -> BatchingParameters:
     """How requests are joined, as a file says; what it leaves out has its default.
 
@@ -181,8 +202,12 @@ def check_tls(tls: Tls) -> None:
 
 
 def _read(flag: str, path: Path, name: str) -> Any:
+    return _parse(flag, path, _message(name))
+
+
+def _parse(flag: str, path: Path, message: Any) -> Any:
     try:
-        return text_format.Parse(path.read_text(), _message(name))
+        return text_format.Parse(path.read_text(), message)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise InvalidRequest(f"{flag}: {path} cannot be used: {error}") from error
 

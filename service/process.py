@@ -8,7 +8,13 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from service.config_files import check_tls, read_batching, read_metrics_path, read_tls
+from service.config_files import (
+    check_tls,
+    read_batching,
+    read_metrics_path,
+    read_session,
+    read_tls,
+)
 from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
@@ -95,7 +101,9 @@ class Process:
             metrics_paths=_metrics_paths(settings),
             spoken=protocols(settings),
         )
-        services = _services(settings, self._repository, control, dataplane)
+        services = _services(
+            settings, self._repository, control, self._metrics.exposition, dataplane
+        )
         self._rpc = _rpc_server(settings, services, exchanges, self.health)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
@@ -191,6 +199,7 @@ def check_files(settings: Settings) -> None:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
+    _session(settings)
 
 
 def _metrics_paths(settings: Settings) -> list[str]:
@@ -231,11 +240,16 @@ def _config_file(settings: Settings) -> ConfigFile | None:
 
 
 def _services(
-    settings: Settings, repository: Repository, control: Control, dataplane: Dataplane
+    settings: Settings,
+    repository: Repository,
+    control: Control,
+    exposition: Callable[[], bytes],
+    dataplane: Dataplane,
 ) -> list[Service]:
     tensorflow_serving = TensorFlowServing(
         repository,
         control,
+        exposition,
         settings.max_body_bytes,
         as_content=settings.enable_serialization_as_tensor_content,
     )
@@ -274,6 +288,7 @@ def _load_options(settings: Settings) -> LoadOptions:
         tags=tuple(settings.saved_model_tags.split(",")),
         prefer_litert=settings.prefer_tflite_model,
         cache_folders=cache_folders(settings.conversion_cache, os.environ),
+        session=_session(settings),
     )
     return LoadOptions(
         executor,
@@ -281,6 +296,18 @@ def _load_options(settings: Settings) -> LoadOptions:
         settings.num_request_iterations_for_warmup,
         _batching(settings),
     )
+
+
+def _session(settings: Settings) -> Any:
+    # As in TensorFlow Serving: with either of the two given, what stands for both counts no more.
+    intra, inter = (
+        settings.tensorflow_intra_op_parallelism,
+        settings.tensorflow_inter_op_parallelism,
+    )
+    if not intra and not inter:
+        intra = inter = settings.tensorflow_session_parallelism
+    path = settings.tensorflow_session_config_file
+    return read_session(path, intra_op=intra, inter_op=inter)
 
 
 def _batching_parameters(settings: Settings) -> BatchingParameters:

@@ -26,7 +26,7 @@ PROTOCOL: Final = "open_inference"
 JSON_LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 _BINARY: Final = "application/octet-stream"
 # The others wait for every worker, or write much.
-_LIGHT: Final = frozenset({"infer", "live", "ready", "server", "model_ready", "metadata"})
+_LIGHT: Final = frozenset({"infer", "live", "ready", "server", "models", "model_ready", "metadata"})
 
 
 class OpenInference(Api):
@@ -43,6 +43,7 @@ class OpenInference(Api):
             "live": self._live,
             "ready": self._ready,
             "server": self._server,
+            "models": self._models,
             "model_ready": self._model_ready,
             "metadata": self._metadata,
             "config": self._config,
@@ -100,6 +101,10 @@ class OpenInference(Api):
 
     def _server(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
         return _json(open_inference.server_metadata())
+
+    def _models(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
+        # KServe's addition to the protocol.
+        return _json({"models": self._dataplane.names()})
 
     def _model_ready(self, route: Route, _request: Request, exchange: Exchange) -> Response:
         problem = self._dataplane.model_problem(route.model, route.version)

@@ -243,6 +243,10 @@ class Dataplane:
             served = {model: [found.number] if version else served.get(model, ())}
         return {"model_stats": self._statistics.shown(served)}
 
+    def names(self) -> list[str]:
+        """What models there are, ready or not."""
+        return self._repository.names()
+
     def index(self, *, ready: bool) -> list[dict[str, str]]:
         """What models and versions there are; those alone that are ready, if so asked."""
         statuses = {}

@@ -16,12 +16,13 @@ from service.messages import (
 )
 from service.protocols import tensorflow_serving_grpc as wire
 from service.protocols.examples import from_input
+from service.protocols.metric_increase import increases, read_totals
 from service.protocols.tensorflow_serving import find_statuses, find_version
 from service.repository.config import from_message
 from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from service.exchange import Exchange
     from service.messages import model_pb2
@@ -49,15 +50,23 @@ class TensorFlowServing:
     Args:
         repository: The models.
         control: Changes what is served.
+        exposition: The metrics' text, of all workers.
         limit_bytes: The most that one input may take in memory.
         as_content: Answers carry numbers as ``tensor_content`` instead of typed fields.
     """
 
     def __init__(
-        self, repository: Repository, control: Control, limit_bytes: int, *, as_content: bool
+        self,
+        repository: Repository,
+        control: Control,
+        exposition: Callable[[], bytes],
+        limit_bytes: int,
+        *,
+        as_content: bool,
     ) -> None:
         self._repository = repository
         self._control = control
+        self._exposition = exposition
         self._limit_bytes = limit_bytes
         self._as_content = as_content
 
@@ -116,7 +125,7 @@ class TensorFlowServing:
         version = self._find(request, exchange)
         name = wire.signature_name(request.model_spec)
         signature = version.signature(name)
-        inputs = wire.to_inputs(request, signature, self._limit_bytes)
+        inputs = wire.to_inputs(request, signature, version.defaults(name), self._limit_bytes)
         wire.check_filter(request.output_filter, signature)
         outputs = version.predict(name, inputs)
         first = next(iter(outputs.values()), None)
@@ -189,11 +198,21 @@ class TensorFlowServing:
     ) -> model_management_pb2.ReloadConfigResponse:
         """Answer HandleReloadConfigRequest once every worker serves what is asked for."""
         if request.config.WhichOneof("config") is None:
-            raise InvalidRequest("ServerConfig must be set")
+            raise InvalidRequest(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        before = self._totals(request)
         self._control.reload(from_message(request.config))
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
+        for name, grown in increases(request.metric_names, before, self._totals(request)).items():
+            response.metric.add(name=name, int64_value_increase=grown)
         return response
+
+    def _totals(self, request: model_management_pb2.ReloadConfigRequest) -> dict[str, float]:
+        """What the metrics say now, if the request asks for any."""
+        return read_totals(self._exposition()) if request.metric_names else {}
 
     def _find(self, request: Any, exchange: Exchange) -> ModelVersion:
         if not request.HasField("model_spec"):

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.integration.rpc.calling import ROW, calling, price_of, refused
-from tests.servers import ROOT, fetch, free_port, running_service, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.integration.rpc.calling import ROW, Client, calling, price_of, refused
+from tests.servers import ROOT, START_S, fetch, free_port, running_service, wait_until
 
 Code = grpc.StatusCode
 
@@ -107,6 +105,44 @@ def test_a_unix_socket_may_be_all_there_is(two_models, socket_path):
     ):
         assert client.price() > 0
     assert service.process.returncode == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_grpc_may_be_all_there_is(two_models, workers):
+    with running_service(two_models, until=None, rest_api_port=0, workers=workers) as service:
+        with calling(service.grpc) as client:
+            wait_until(lambda: _serving(client), "the service is ready", START_S)
+            assert client.price() > 0
+        assert "there is no REST, and so no /metrics" in service.output()
+        assert f"gRPC     {service.grpc}" in service.output()
+        assert "http://" not in service.output()
+        assert _listening(service.process.pid) == {int(service.grpc.rpartition(":")[2])}
+    assert service.process.returncode == 0
+
+
+def _serving(client: Client) -> bool:
+    try:
+        return client.serving() == "SERVING"
+    except grpc.RpcError:
+        return False  # nobody listens yet
+
+
+def _listening(pid: int) -> set[int]:
+    """TCP ports that a process and its children listen on, by what the kernel says."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    links = {
+        os.path.realpath(it).rpartition("/")[2]  # of one closed meanwhile, the name of the link
+        for one in [str(pid), *children]
+        for it in Path(f"/proc/{one}/fd").iterdir()
+    }
+    tables = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    rows = [line.split() for line in tables.splitlines()]
+    listen = "0A"
+    return {
+        int(row[1].rpartition(":")[2], 16)
+        for row in rows
+        if row[3] == listen and f"socket:[{row[9]}]" in links
+    }
 
 
 def test_tls_answers_those_who_trust_it_and_no_plain_text(
