@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from service.errors import InvalidRequest, ModelNotFound, NotPossibleNow, NotReady
 from service.protocols import open_inference
@@ -14,6 +14,9 @@ from service.repository.version import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
 
     from service.exchange import Exchange
     from service.health import Health
@@ -90,7 +93,16 @@ class Dataplane:
         exchange: Exchange,
         encode: Callable[[ModelVersion, Tensors], _Answer],
     ) -> _Answer:
-        """Answer a request for inference, and count it.
+        """Answer a request for inference, and count it; see ``prepare``."""
+        return self.prepare(request, exchange, encode).run()
+
+    def prepare(
+        self,
+        request: InferRequest,
+        exchange: Exchange,
+        encode: Callable[[ModelVersion, Tensors], _Answer],
+    ) -> Inference[_Answer]:
+        """Read and check a request for inference; it is counted when it is answered or fails.
 
         Args:
             request: The request.
@@ -103,34 +115,13 @@ class Dataplane:
         version = self.find(request.model, request.version)
         exchange.answers(version)
         try:
-            return self._infer(version, request, exchange, encode)
+            name = open_inference.signature_name(request.parameters, version)
+            inputs = _inputs(version, name, request)
         except Exception:
             self._statistics.failed(version.model, version.number, _since(exchange))
             raise
-
-    def _infer(
-        self,
-        version: ModelVersion,
-        request: InferRequest,
-        exchange: Exchange,
-        encode: Callable[[ModelVersion, Tensors], _Answer],
-    ) -> _Answer:
-        name = open_inference.signature_name(request.parameters, version)
-        inputs = _inputs(version, name, request)
-        prepared_ns = _since(exchange)
-        outputs = version.predict(name, inputs)
-        computed_ns = _since(exchange)
-        answer = encode(version, select(request.output_names, outputs))
-        exchange.rows = _rows(outputs)
-        whole_ns = _since(exchange)
-        durations = Durations(
-            whole=whole_ns,
-            to_inputs=prepared_ns,
-            inference=computed_ns - prepared_ns,
-            to_answer=whole_ns - computed_ns,
-        )
-        self._statistics.answered(version.model, version.number, exchange.rows, durations)
-        return answer
+        names = request.output_names
+        return Inference(self._statistics, version, name, inputs, names, exchange, encode)
 
     def find(self, model: str, version: str) -> ModelVersion:
         """The version that answers.
@@ -242,6 +233,77 @@ class Dataplane:
             return ""
         loading = status.state in {State.START, State.LOADING}
         return f"version {number} is {status.state}" if loading else ""
+
+
+@dataclass(slots=True)
+class Inference(Generic[_Answer]):
+    """A request for inference that is read, checked, and not yet computed.
+
+    Attributes:
+        statistics: Where it is counted.
+        version: What is to answer it.
+        signature: Name of the signature.
+        inputs: Its arrays.
+        output_names: The outputs asked for; all if empty.
+        exchange: Where the rows are noted.
+        encode: From the version and the outputs asked for to the answer.
+        prepared_ns: Nanoseconds that reading and checking took.
+    """
+
+    statistics: Statistics
+    version: ModelVersion
+    signature: str
+    inputs: Tensors
+    output_names: Sequence[str]
+    exchange: Exchange
+    encode: Callable[[ModelVersion, Tensors], _Answer]
+    prepared_ns: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prepared_ns = _since(self.exchange)
+
+    def run(self) -> _Answer:
+        """Have it computed here."""
+        return self._counted(lambda: self.version.predict(self.signature, self.inputs))
+
+    def submit(self) -> Future[dict[str, NDArray[Any]]]:
+        """Have it computed elsewhere, by a version that joins."""
+        try:
+            return self.version.submit(self.signature, self.inputs)
+        except Exception:
+            self._failed()
+            raise
+
+    def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> _Answer:
+        """Answer with what was computed elsewhere."""
+        return self._counted(outputs.result)
+
+    def _counted(self, compute: Callable[[], dict[str, NDArray[Any]]]) -> _Answer:
+        try:
+            return self._answer(compute())
+        except Exception:
+            self._failed()
+            raise
+
+    def _answer(self, outputs: Tensors) -> _Answer:
+        exchange = self.exchange
+        computed_ns = _since(exchange)
+        answer = self.encode(self.version, select(self.output_names, outputs))
+        exchange.rows = _rows(outputs)
+        whole_ns = _since(exchange)
+        durations = Durations(
+            whole=whole_ns,
+            to_inputs=self.prepared_ns,
+            inference=computed_ns - self.prepared_ns,
+            to_answer=whole_ns - computed_ns,
+        )
+        version = self.version
+        self.statistics.answered(version.model, version.number, exchange.rows, durations)
+        return answer
+
+    def _failed(self) -> None:
+        version = self.version
+        self.statistics.failed(version.model, version.number, _since(self.exchange))
 
 
 def _inputs(version: ModelVersion, name: str, request: InferRequest) -> Tensors:

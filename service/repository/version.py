@@ -75,10 +75,15 @@ class ModelVersion:
     fingerprint: Fingerprint
     loaded_at: float
     _bounds: _Bounds | None = field(init=False, repr=False)
+    _on_examples: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         bounds = None if self.contract is None else _Bounds(self.contract)
         object.__setattr__(self, "_bounds", bounds)
+        # Signatures that take examples, where the contract says how to read those.
+        names = [name for name, it in self.signatures.items() if _takes_examples(it)]
+        readable = names if self.contract is not None else ()
+        object.__setattr__(self, "_on_examples", frozenset(readable))
 
     def signature(self, name: str) -> Signature:
         """The signature of this name.
@@ -86,9 +91,8 @@ class ModelVersion:
         Raises:
             SignatureNotFound: The version has none that can be run.
         """
-        if self._reads_examples(name):
-            return self.signatures[name]
-        found = self.executor.signatures.get(name)
+        known = self.signatures if name in self._on_examples else self.executor.signatures
+        found = known.get(name)
         if found is None:
             raise SignatureNotFound(name)
         return found
@@ -112,7 +116,7 @@ class ModelVersion:
         Raises:
             InvalidRequest: A value does not make sense, or the network cannot take the shapes.
         """
-        if self._reads_examples(signature):
+        if signature in self._on_examples:
             return self.run_examples(signature, _serialised(inputs))
         if self._bounds is not None:
             self._bounds.check(inputs)
@@ -134,7 +138,7 @@ class ModelVersion:
             InvalidRequest: A value does not make sense, or there are too many rows.
             Overloaded: As much waits as may wait.
         """
-        if self._reads_examples(signature):
+        if signature in self._on_examples:
             return self.submit_examples(signature, _serialised(inputs))
         if self._bounds is not None:
             self._bounds.check(inputs)
@@ -228,11 +232,6 @@ class ModelVersion:
         name = next(iter(self.signatures[signature].outputs))
         inputs = {self.contract.input: batch}
         return _ExampleCall(DEFAULT_SIGNATURE, inputs, {name: self.contract.output})
-
-    def _reads_examples(self, signature: str) -> bool:
-        """Whether a signature takes examples that the contract says how to read."""
-        found = self.signatures.get(signature)
-        return self.contract is not None and found is not None and _takes_examples(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,7 @@ def test_an_error_of_the_network_is_the_answer(housing):
 
 def regressor(executor: Any) -> Any:
     made = version(executor=executor)
-    object.__setattr__(made, "signatures", {**made.signatures, "regress": REGRESS})
-    return made
+    return replace(made, signatures={**made.signatures, "regress": REGRESS})
 
 
 @pytest.mark.parametrize("join", [False, True])
