@@ -35,6 +35,7 @@ class Request(Future["Outputs"]):
 
     Attributes:
         key: Equal for requests that may be joined.
+        part_rows: Rows that its next call computes: all, unless it is cut.
         since_s: When it came, on the queue's clock.
     """
 
@@ -51,16 +52,11 @@ class Request(Future["Outputs"]):
         self.inputs = inputs
         self.rows = rows
         self.key = _key(signature, inputs) if rows else object()
+        self.part_rows = rows_of_call
         self.since_s = 0.0
         self._queue = queue
-        self._rows_of_call = rows_of_call
         self._pieces: list[Outputs] = []
         self._computed = 0
-
-    @property
-    def part_rows(self) -> int:
-        """Rows that its next call computes: all, unless it is cut."""
-        return min(self._rows_of_call, self.rows - self._computed)
 
     def part(self) -> Tensors:
         """The inputs of its next call."""
@@ -70,7 +66,7 @@ class Request(Future["Outputs"]):
 
     def begin(self) -> bool:
         """Whether it is still wanted; from then on it cannot be cancelled."""
-        return self.running() or self.set_running_or_notify_cancel()
+        return bool(self._pieces) or self.set_running_or_notify_cancel()
 
     def computed(self, outputs: Outputs) -> bool:
         """Take what its next call gave; whether that is all."""
@@ -80,6 +76,7 @@ class Request(Future["Outputs"]):
         self._computed += self.part_rows
         self._pieces.append(outputs)
         if self._computed < self.rows:
+            self.part_rows = min(self.part_rows, self.rows - self._computed)
             return False
         self.set_result({it: np.concatenate([each[it] for each in self._pieces]) for it in outputs})
         return True
@@ -110,11 +107,12 @@ class BatchQueue:
 
     def __init__(self, parameters: BatchingParameters, clock: Callable[[], float]) -> None:
         self._parameters = parameters
+        self._capacity = parameters.capacity
         self._clock = clock
         # Reentrant: the collector may close the queue in the midst of anything.
-        lock = threading.RLock()
-        self._came = threading.Condition(lock)
-        self._more = threading.Condition(lock)
+        self._lock = threading.RLock()
+        self._came = threading.Condition(self._lock)
+        self._more = threading.Condition(self._lock)
         # All below is guarded by the lock.
         self._lines: dict[Hashable, _Line] = {}
         self._open: set[Hashable] = set()
@@ -125,7 +123,7 @@ class BatchQueue:
 
     def __len__(self) -> int:
         """How many requests wait."""
-        with self._came:
+        with self._lock:
             return sum(len(it.requests) for it in self._lines.values())
 
     def put(self, request: Request) -> bool:
@@ -138,8 +136,9 @@ class BatchQueue:
             Overloaded: As much waits as may wait.
         """
         request.since_s = self._clock()
-        with self._came:
-            self._check_room(request)
+        with self._lock:
+            if self._rows + request.part_rows > self._capacity:
+                self._check_room(request)
             self._append(request)
             if self._wake():
                 return False
@@ -150,7 +149,7 @@ class BatchQueue:
     def put_back(self, request: Request) -> None:
         """Let a request that is cut wait for its next call, behind the others."""
         request.since_s = self._clock()
-        with self._came:
+        with self._lock:
             self._append(request)
             self._wake()
 
@@ -161,7 +160,7 @@ class BatchQueue:
             Requests of one key, oldest first; none if they were given up meanwhile. None once
             the queue is closed and empty.
         """
-        with self._came:
+        with self._lock:
             while (leader := self._leader()) is None:
                 if self._closed:
                     return None
@@ -176,7 +175,7 @@ class BatchQueue:
 
     def drop(self, request: Request) -> None:
         """Forget a request, if it waits."""
-        with self._came:
+        with self._lock:
             line = self._lines.get(request.key)
             if line is not None and request in line.requests:
                 line.requests.remove(request)
@@ -184,13 +183,13 @@ class BatchQueue:
 
     def worker_lost(self) -> bool:
         """One that was counted could not be started; whether there is no other."""
-        with self._came:
+        with self._lock:
             self._workers -= 1
             return not self._workers
 
     def close(self) -> None:
         """Let the workers end once nothing waits any more."""
-        with self._came:
+        with self._lock:
             self._closed = True
             self._idle = 0
             self._came.notify_all()
@@ -209,7 +208,9 @@ class BatchQueue:
         return min(request.part_rows, self._parameters.max_batch_size)
 
     def _append(self, request: Request) -> None:
-        line = self._lines.setdefault(request.key, _Line())
+        line = self._lines.get(request.key)
+        if line is None:
+            line = self._lines[request.key] = _Line()
         line.requests.append(request)
         line.rows += request.part_rows
         self._rows += self._counted(request)
@@ -232,6 +233,8 @@ class BatchQueue:
 
     def _leader(self) -> Request | None:
         """The oldest request that no open batch will take."""
+        if not self._lines:
+            return None
         oldest = [it.requests[0] for key, it in self._lines.items() if key not in self._open]
         return min(oldest, key=lambda it: it.since_s) if oldest else None
 
@@ -264,4 +267,6 @@ def rows_of(arrays: Tensors, start: int, end: int) -> Outputs:
 
 def _key(signature: str, inputs: Tensors) -> Hashable:
     shapes = [(name, it.dtype, it.shape[1:]) for name, it in inputs.items()]
-    return (signature, *(sorted(shapes, key=lambda it: it[0]) if len(shapes) > 1 else shapes))
+    if len(shapes) > 1:
+        shapes.sort(key=lambda it: it[0])
+    return (signature, *shapes)

@@ -77,7 +77,7 @@ class Batching:
                 take arrays of these shapes.
             Overloaded: As much waits as may wait.
         """
-        if self._is_alone(signature, inputs):
+        if signature in self._runner.alone or not _rows(inputs):
             return self._runner.executor.run(signature, inputs)
         return self.submit(signature, inputs).result()
 
@@ -92,18 +92,12 @@ class Batching:
             InvalidRequest: There are more rows than a batch may have.
             Overloaded: As much waits as may wait.
         """
-        if self._is_alone(signature, inputs):
-            request = Request(self._queue, signature, inputs)
-        else:
-            rows = _rows(inputs)
-            of_call = self._parameters.rows_of_call(rows)
-            request = Request(self._queue, signature, inputs, rows, of_call)
+        rows = 0 if signature in self._runner.alone else _rows(inputs)
+        of_call = self._parameters.rows_of_call(rows)
+        request = Request(self._queue, signature, inputs, rows, of_call)
         if self._queue.put(request):
             self._begin_worker(request)
         return request
-
-    def _is_alone(self, signature: str, inputs: Tensors) -> bool:
-        return signature in self._runner.alone or not _rows(inputs)
 
     def _begin_worker(self, request: Request) -> None:
         worker = threading.Thread(target=self._runner.work, name="batching", daemon=True)
@@ -210,8 +204,13 @@ def _any_rows(spec: TensorSpec) -> bool:
 
 def _rows(inputs: Tensors) -> int:
     """The rows that all inputs have; 0 if they have none, or not the same."""
-    sizes = {it.shape[0] if it.ndim else 0 for it in inputs.values()}
-    return sizes.pop() if len(sizes) == 1 else 0
+    rows = -1
+    for it in inputs.values():
+        size = it.shape[0] if it.ndim else 0
+        if rows not in {-1, size}:
+            return 0
+        rows = size
+    return max(rows, 0)
 
 
 def _concatenated(batch: Sequence[Request], padding: int) -> Tensors:

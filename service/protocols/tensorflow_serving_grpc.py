@@ -127,11 +127,11 @@ def to_inputs(
         InvalidRequest: The inputs are not those of the signature, or of another type.
     """
     sent: Mapping[str, Any] = request.inputs
-    if sent.keys() != signature.inputs.keys():
+    expected = signature.inputs
+    # A look into a map of messages would add what it does not find.
+    if len(sent) != len(expected) or any(name not in sent for name in expected):
         sent = _completed(sent, signature, defaults)
-    return {
-        name: _typed(sent[name], name, spec, limit_bytes) for name, spec in signature.inputs.items()
-    }
+    return {name: _typed(sent[name], name, spec, limit_bytes) for name, spec in expected.items()}
 
 
 def check_filter(wanted: Sequence[str], signature: Signature) -> None:
@@ -140,12 +140,11 @@ def check_filter(wanted: Sequence[str], signature: Signature) -> None:
     Raises:
         InvalidRequest: One is not, or is named twice.
     """
-    known = ",".join(signature.outputs)
     for index, name in enumerate(wanted):
         if name not in signature.outputs:
             raise InvalidRequest(
                 f"output tensor alias not found in signature: {name} "
-                f"Outputs expected to be in the set {{{known}}}."
+                f"Outputs expected to be in the set {{{','.join(signature.outputs)}}}."
             )
         if name in wanted[:index]:
             raise InvalidRequest(f"duplicate output tensor alias: {name}")
@@ -171,7 +170,7 @@ def predict_response(
     response = predict_pb2.PredictResponse()
     fill_spec(response.model_spec, version, signature)
     for name in wanted or outputs:
-        response.outputs[name].CopyFrom(tensor_proto.encode(outputs[name], as_content=as_content))
+        tensor_proto.fill(response.outputs[name], outputs[name], as_content=as_content)
     return response
 
 
@@ -182,10 +181,13 @@ def fill_spec(spec: model_pb2.ModelSpec, version: ModelVersion, signature: str) 
     spec.version.value = version.number
 
 
-def classification_result(outputs: Tensors, count: int) -> classification_pb2.ClassificationResult:
+def fill_classification(
+    result: classification_pb2.ClassificationResult, outputs: Tensors, count: int
+) -> None:
     """Write what a classify signature gave.
 
     Args:
+        result: Where to.
         outputs: ``classes`` (strings) or ``scores`` (numbers) or both, ``[count, classes]``.
         count: Number of examples.
 
@@ -193,7 +195,6 @@ def classification_result(outputs: Tensors, count: int) -> classification_pb2.Cl
         InvalidRequest: The outputs are not those of a classifier.
     """
     classes, scores = classification_arrays(outputs, count)
-    result = classification_pb2.ClassificationResult()
     for row in range(count):
         entry = result.classifications.add()
         for column in range((classes if classes is not None else scores).shape[1]):  # type: ignore[union-attr]
@@ -202,20 +203,18 @@ def classification_result(outputs: Tensors, count: int) -> classification_pb2.Cl
                 item.label = text_of(classes[row, column])
             if scores is not None:
                 item.score = float(scores[row, column])
-    return result
 
 
-def regression_result(outputs: Tensors, count: int) -> regression_pb2.RegressionResult:
+def fill_regression(result: regression_pb2.RegressionResult, outputs: Tensors, count: int) -> None:
     """Write what a regress signature gave.
 
     Args:
+        result: Where to.
         outputs: ``outputs``, ``[count]`` or ``[count, 1]``.
         count: Number of examples.
     """
-    result = regression_pb2.RegressionResult()
-    for value in regression_values(outputs, count):
-        result.regressions.add(value=float(value))
-    return result
+    for value in regression_values(outputs, count).tolist():
+        result.regressions.add(value=value)
 
 
 def status_response(

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
+from service.arrivals import Arrivals
 from service.errors import DeadlineExceeded, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from service.errors import HearthError
     from service.exchange import Exchange, Exchanges
+    from service.protocols.inference import Inference
 
     Handler = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
 _REQUEST_ID: Final = "x-request-id"
+_OK: Final = grpc.StatusCode.OK.name
 
-# Bytes of a request up to which the event loop may read it.
+# Bytes of a request, or of outputs, up to which the event loop may read or write them.
 _QUICK_BYTES: Final = 16 * 1024
 
 
@@ -33,14 +36,14 @@ class Method:
     Attributes:
         route: What it asks for, from a closed set, for the metrics.
         request: Class of its request message.
-        answer: From a request to its response message.
-        is_quick: Whether a request costs so little that the event loop may answer it.
+        answer: From a request to its response message; runs in a thread.
+        prepare: Instead of ``answer``, of a method that asks for inference: reads and checks.
     """
 
     route: str
     request: Any
-    answer: Callable[[Any, Exchange], Any]
-    is_quick: Callable[[Any], bool]
+    answer: Callable[[Any, Exchange], Any] | None = None
+    prepare: Callable[[Any, Exchange], Inference[Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,67 +77,85 @@ class Calls:
     def __init__(self, exchanges: Exchanges, threads: Executor) -> None:
         self._exchanges = exchanges
         self._threads = threads
+        self._arrivals = Arrivals()
         self.under_way = 0
 
-    def handler(self, service: Service) -> grpc.GenericRpcHandler:
-        """The handler of a whole service."""
+    def handlers(self, service: Service) -> dict[str, grpc.RpcMethodHandler]:
+        """The handlers of a service, by the names of its methods."""
         # Bytes in and out: a message that cannot be read is answered like any other error,
         # and a large one is read and written in a thread.
-        return grpc.method_handlers_generic_handler(
-            service.name,
-            {
-                name: grpc.unary_unary_rpc_method_handler(self._unary(service, name, method))
-                for name, method in service.methods.items()
-            },
-        )
+        return {
+            name: grpc.unary_unary_rpc_method_handler(self._unary(service, name, method))
+            for name, method in service.methods.items()
+        }
 
     def _unary(self, service: Service, name: str, method: Method) -> Handler:
         path = f"/{service.name}/{name}"
+        exchanges = self._exchanges
 
-        async def answer(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
-            exchange = self._exchanges.begin("gRPC", path, context.peer(), _request_id(context))
+        async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            exchange = exchanges.begin("gRPC", path, context.peer(), _request_id(context))
             exchange.protocol, exchange.route = service.protocol, method.route
             context.set_trailing_metadata(((_REQUEST_ID, exchange.request_id),))
             self.under_way += 1
             try:
-                return await self._answer(service, method, request, context, exchange)
+                response = await self._respond(method, message, exchange)
+            except asyncio.CancelledError:
+                exchanges.end(exchange, _given_up(exchange, context).name)
+                raise
+            except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its code
+                code, text = service.encode_error(exchange.failed(error))
+                exchanges.end(exchange, code.name)
+                context.set_code(code)
+                context.set_details(text)
+                return b""  # of a call that failed, only code and message are sent
             finally:
                 self.under_way -= 1
+            exchanges.end(exchange, _OK)
+            return response
 
         return answer
 
-    async def _answer(
-        self,
-        service: Service,
-        method: Method,
-        request: bytes,
-        context: grpc.aio.ServicerContext,
-        exchange: Exchange,
-    ) -> bytes:
-        try:
-            response = await self._run(method, request, exchange)
-        except asyncio.CancelledError:
-            self._exchanges.end(exchange, _given_up(exchange, context).name)
-            raise
-        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its code
-            code, message = service.encode_error(exchange.failed(error))
-            self._exchanges.end(exchange, code.name)
-            context.set_code(code)
-            context.set_details(message)
-            return b""  # of a call that failed, only code and message are sent
-        self._exchanges.end(exchange, grpc.StatusCode.OK.name)
-        return response
+    async def _respond(self, method: Method, message: bytes, exchange: Exchange) -> bytes:
+        """The response; made at once where that is quick, else where nobody waits for it."""
+        prepare = method.prepare
+        if prepare is None or len(message) > _QUICK_BYTES:
+            made = await self._in_thread(lambda: _answered(method, message, exchange))
+            return made if isinstance(made, bytes) else await self._join(made)
+        inference = prepare(_read(method, message), exchange)
+        executor = inference.version.executor
+        if executor.quick:
+            return _written(inference.run())
+        if executor.joins:
+            return await self._join(inference)
+        return await self._in_thread(lambda: _written(inference.run()))  # type: ignore[no-any-return]
 
-    async def _run(self, method: Method, message: bytes, exchange: Exchange) -> bytes:
-        if len(message) <= _QUICK_BYTES:
-            request = _read(method, message)
-            if method.is_quick(request):
-                return _written(method.answer(request, exchange))
+    async def _join(self, inference: Inference[Any]) -> bytes:
+        """The response of a version that joins: no thread waits for it."""
+        outputs = inference.submit()
+        await self._arrivals.wait(outputs)
+        if _is_large(outputs):
+            return await self._in_thread(lambda: _written(inference.finish(outputs)))  # type: ignore[no-any-return]
+        return _written(inference.finish(outputs))
 
-        def respond() -> bytes:
-            return _written(method.answer(_read(method, message), exchange))
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, respond)
+
+def _answered(method: Method, message: bytes, exchange: Exchange) -> bytes | Inference[Any]:
+    """The response; of a version that joins what is to be submitted."""
+    request = _read(method, message)
+    if method.prepare is None:
+        return _written(method.answer(request, exchange))  # type: ignore[misc]
+    inference = method.prepare(request, exchange)
+    return inference if inference.version.executor.joins else _written(inference.run())
+
+
+def _is_large(outputs: Future[Any]) -> bool:
+    if outputs.exception() is not None:
+        return False
+    size: int = sum(it.nbytes for it in outputs.result().values())
+    return size > _QUICK_BYTES
 
 
 def _read(method: Method, message: bytes) -> Any:

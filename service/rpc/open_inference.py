@@ -12,13 +12,10 @@ from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
     from service.exchange import Exchange
-    from service.protocols.open_inference_dataplane import Dataplane
+    from service.protocols.open_inference_dataplane import Dataplane, Inference
 
 PROTOCOL: Final = "open_inference_grpc"
 SERVICE: Final = "inference.GRPCInferenceService"
-
-# Bytes of a request up to which decoding and running it cost well under a millisecond.
-_QUICK_BYTES: Final = 16 * 1024
 
 
 class OpenInference:
@@ -33,31 +30,31 @@ class OpenInference:
 
     def service(self) -> Service:
         """The service, ready to be carried."""
-        infer = Method("infer", messages.ModelInferRequest, self.infer, self._is_quick)
+        infer = Method("infer", messages.ModelInferRequest, prepare=self.prepare_infer)
         methods = {
-            "ServerLive": _method("live", messages.ServerLiveRequest, self.live),
-            "ServerReady": _method("ready", messages.ServerReadyRequest, self.ready),
-            "ModelReady": _method("model_ready", messages.ModelReadyRequest, self.model_ready),
-            "ServerMetadata": _method("server", messages.ServerMetadataRequest, self.server),
-            "ModelMetadata": _method("metadata", messages.ModelMetadataRequest, self.metadata),
+            "ServerLive": Method("live", messages.ServerLiveRequest, self.live),
+            "ServerReady": Method("ready", messages.ServerReadyRequest, self.ready),
+            "ModelReady": Method("model_ready", messages.ModelReadyRequest, self.model_ready),
+            "ServerMetadata": Method("server", messages.ServerMetadataRequest, self.server),
+            "ModelMetadata": Method("metadata", messages.ModelMetadataRequest, self.metadata),
             "ModelInfer": infer,
-            "ModelConfig": _method("config", messages.ModelConfigRequest, self.config),
-            "ModelStatistics": _method(
+            "ModelConfig": Method("config", messages.ModelConfigRequest, self.config),
+            "ModelStatistics": Method(
                 "statistics", messages.ModelStatisticsRequest, self.statistics
             ),
-            "RepositoryIndex": _method("index", messages.RepositoryIndexRequest, self.index),
-            "RepositoryModelLoad": _method("load", messages.RepositoryModelLoadRequest, self.load),
-            "RepositoryModelUnload": _method(
+            "RepositoryIndex": Method("index", messages.RepositoryIndexRequest, self.index),
+            "RepositoryModelLoad": Method("load", messages.RepositoryModelLoadRequest, self.load),
+            "RepositoryModelUnload": Method(
                 "unload", messages.RepositoryModelUnloadRequest, self.unload
             ),
         }
         return Service(SERVICE, PROTOCOL, methods, wire.encode_error)
 
-    def infer(
+    def prepare_infer(
         self, request: messages.ModelInferRequest, exchange: Exchange
-    ) -> messages.ModelInferResponse:
-        """Answer ModelInfer."""
-        return self._dataplane.infer(
+    ) -> Inference[messages.ModelInferResponse]:
+        """Read and check ModelInfer."""
+        return self._dataplane.prepare(
             wire.parse_infer(request),
             exchange,
             lambda version, outputs: wire.encode_infer(version, outputs, request),
@@ -125,19 +122,3 @@ class OpenInference:
         self._dataplane.unload(request.model_name)
         exchange.model = request.model_name
         return messages.RepositoryModelUnloadResponse()
-
-    def _is_quick(self, request: messages.ModelInferRequest) -> bool:
-        if request.ByteSize() > _QUICK_BYTES:
-            return False
-        try:
-            return self._dataplane.is_quick(request.model_name, request.model_version)
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
-            return True
-
-
-def _method(route: str, request: Any, answer: Any) -> Method:
-    return Method(route, request, answer, _never)
-
-
-def _never(_request: Any) -> bool:
-    return False

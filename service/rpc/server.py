@@ -91,7 +91,9 @@ class RpcServer:
 
     async def _start(self) -> None:
         server = grpc.aio.server(options=self._options)
-        server.add_generic_rpc_handlers([self._calls.handler(it) for it in self._services])
+        for service in self._services:
+            # Registered: found by its path at once, and before the generic ones are asked.
+            server.add_registered_method_handlers(service.name, self._calls.handlers(service))
         health = grpc_health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         names = [service.name for service in self._services]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from service.errors import InvalidRequest
 from service.messages import (
@@ -23,24 +24,27 @@ from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
 
     from service.exchange import Exchange
+    from service.inference.executor import Tensors
     from service.messages import model_pb2
     from service.repository.control import Control
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
+    Outputs: TypeAlias = dict[str, NDArray[Any]]
+
 PROTOCOL: Final = "tensorflow_serving_grpc"
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
 
-# Bytes of a request up to which decoding and running it cost well under a millisecond.
-_QUICK_BYTES: Final = 16 * 1024
-
-# What asks for each response, and what makes its result of a signature's outputs.
+# What asks for each response, and what fills its result with a signature's outputs.
 _RESULTS: Final[Mapping[Any, Any]] = {
-    classification_pb2.ClassificationResponse: ("classify", wire.classification_result),
-    regression_pb2.RegressionResponse: ("regress", wire.regression_result),
+    classification_pb2.ClassificationResponse: ("classify", wire.fill_classification),
+    regression_pb2.RegressionResponse: ("regress", wire.fill_regression),
 }
 
 
@@ -72,30 +76,31 @@ class TensorFlowServing:
 
     def services(self) -> tuple[Service, ...]:
         """The services, ready to be carried."""
-        quick, slow = self._is_quick, _never
         return (
             Service(
                 PREDICTION_SERVICE,
                 PROTOCOL,
                 {
-                    "Predict": Method("predict", predict_pb2.PredictRequest, self.predict, quick),
+                    "Predict": Method(
+                        "predict", predict_pb2.PredictRequest, prepare=self.prepare_predict
+                    ),
                     "Classify": Method(
-                        "classify", classification_pb2.ClassificationRequest, self.classify, quick
+                        "classify",
+                        classification_pb2.ClassificationRequest,
+                        prepare=self.prepare_classify,
                     ),
                     "Regress": Method(
-                        "regress", regression_pb2.RegressionRequest, self.regress, quick
+                        "regress", regression_pb2.RegressionRequest, prepare=self.prepare_regress
                     ),
                     "MultiInference": Method(
                         "multi_inference",
                         inference_pb2.MultiInferenceRequest,
                         self.multi_inference,
-                        slow,
                     ),
                     "GetModelMetadata": Method(
                         "metadata",
                         get_model_metadata_pb2.GetModelMetadataRequest,
                         self.metadata,
-                        slow,
                     ),
                 },
                 wire.encode_error,
@@ -105,52 +110,46 @@ class TensorFlowServing:
                 PROTOCOL,
                 {
                     "GetModelStatus": Method(
-                        "status", get_model_status_pb2.GetModelStatusRequest, self.status, slow
+                        "status", get_model_status_pb2.GetModelStatusRequest, self.status
                     ),
                     "HandleReloadConfigRequest": Method(
-                        "reload",
-                        model_management_pb2.ReloadConfigRequest,
-                        self.reload,
-                        slow,
+                        "reload", model_management_pb2.ReloadConfigRequest, self.reload
                     ),
                 },
                 wire.encode_error,
             ),
         )
 
-    def predict(
+    def prepare_predict(
         self, request: predict_pb2.PredictRequest, exchange: Exchange
-    ) -> predict_pb2.PredictResponse:
-        """Answer Predict."""
+    ) -> _Prediction:
+        """Read and check Predict."""
         version = self._find(request, exchange)
         name = wire.signature_name(request.model_spec)
         signature = version.signature(name)
         inputs = wire.to_inputs(request, signature, version.defaults(name), self._limit_bytes)
-        wire.check_filter(request.output_filter, signature)
-        outputs = version.predict(name, inputs)
-        first = next(iter(outputs.values()), None)
-        exchange.rows = first.shape[0] if first is not None and first.ndim else 1
-        return wire.predict_response(
-            version, name, outputs, request.output_filter, as_content=self._as_content
-        )
+        wanted = request.output_filter
+        if wanted:
+            wire.check_filter(wanted, signature)
+        return _Prediction(version, name, inputs, wanted, exchange, self._as_content)
 
-    def classify(
+    def prepare_classify(
         self, request: classification_pb2.ClassificationRequest, exchange: Exchange
-    ) -> classification_pb2.ClassificationResponse:
-        """Answer Classify."""
-        return self._answer_examples(classification_pb2.ClassificationResponse(), request, exchange)
+    ) -> _OnExamples:
+        """Read and check Classify."""
+        return self._prepare_examples(classification_pb2.ClassificationResponse, request, exchange)
 
-    def regress(
+    def prepare_regress(
         self, request: regression_pb2.RegressionRequest, exchange: Exchange
-    ) -> regression_pb2.RegressionResponse:
-        """Answer Regress."""
-        return self._answer_examples(regression_pb2.RegressionResponse(), request, exchange)
+    ) -> _OnExamples:
+        """Read and check Regress."""
+        return self._prepare_examples(regression_pb2.RegressionResponse, request, exchange)
 
-    def _answer_examples(self, response: Any, request: Any, exchange: Exchange) -> Any:
+    def _prepare_examples(self, kind: Any, request: Any, exchange: Exchange) -> _OnExamples:
         version = self._find(request, exchange)
         examples = from_input(request.input)
         exchange.rows = len(examples)
-        return self._fill(response, version, request.model_spec, examples)
+        return _on_examples(kind, version, request.model_spec, examples)
 
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, exchange: Exchange
@@ -163,12 +162,12 @@ class TensorFlowServing:
         for task in request.tasks:
             result = response.results.add()
             if task.method_name == wire.CLASSIFY_METHOD:
-                empty: Any = classification_pb2.ClassificationResponse()
-                filled = self._fill(empty, version, task.model_spec, examples)
+                kind: Any = classification_pb2.ClassificationResponse
+                filled = _on_examples(kind, version, task.model_spec, examples).run()
                 result.classification_result.CopyFrom(filled.result)
             else:
-                empty = regression_pb2.RegressionResponse()
-                filled = self._fill(empty, version, task.model_spec, examples)
+                kind = regression_pb2.RegressionResponse
+                filled = _on_examples(kind, version, task.model_spec, examples).run()
                 result.regression_result.CopyFrom(filled.result)
             result.model_spec.CopyFrom(filled.model_spec)
         return response
@@ -221,33 +220,89 @@ class TensorFlowServing:
         exchange.answers(version)
         return version
 
-    def _fill(
-        self,
-        response: Any,
-        version: ModelVersion,
-        spec: model_pb2.ModelSpec,
-        examples: Sequence[bytes],
-    ) -> Any:
-        """Fill a response with what a signature makes of examples."""
-        verb, result = _RESULTS[type(response)]
-        name = wire.example_signature(version, spec, verb)
-        outputs = version.run_examples(name, examples)
-        response.result.CopyFrom(result(outputs, len(examples)))
-        wire.fill_spec(response.model_spec, version, name)
+
+@dataclass(slots=True)
+class _Prediction:
+    """A Predict request.
+
+    Attributes:
+        version: What is to answer it.
+        signature: Name of the signature.
+        inputs: Its arrays.
+        wanted: Names of the outputs to send; all if empty.
+        exchange: Where the rows are noted.
+        as_content: Numbers go into ``tensor_content``.
+    """
+
+    version: ModelVersion
+    signature: str
+    inputs: Tensors
+    wanted: Sequence[str]
+    exchange: Exchange
+    as_content: bool
+
+    def run(self) -> predict_pb2.PredictResponse:
+        """Have it computed here."""
+        return self._answer(self.version.predict(self.signature, self.inputs))
+
+    def submit(self) -> Future[Outputs]:
+        """Have it computed elsewhere."""
+        return self.version.submit(self.signature, self.inputs)
+
+    def finish(self, outputs: Future[Outputs]) -> predict_pb2.PredictResponse:
+        """Answer with what was computed."""
+        return self._answer(outputs.result())
+
+    def _answer(self, outputs: Tensors) -> predict_pb2.PredictResponse:
+        first = next(iter(outputs.values()), None)
+        self.exchange.rows = first.shape[0] if first is not None and first.ndim else 1
+        return wire.predict_response(
+            self.version, self.signature, outputs, self.wanted, as_content=self.as_content
+        )
+
+
+@dataclass(slots=True)
+class _OnExamples:
+    """A Classify or Regress request.
+
+    Attributes:
+        version: What is to answer it.
+        signature: Name of the signature.
+        examples: The serialised messages.
+        kind: Class of the response.
+    """
+
+    version: ModelVersion
+    signature: str
+    examples: Sequence[bytes]
+    kind: Any
+
+    def run(self) -> Any:
+        """Have it computed here."""
+        return self._answer(self.version.run_examples(self.signature, self.examples))
+
+    def submit(self) -> Future[Outputs]:
+        """Have it computed elsewhere."""
+        return self.version.submit_examples(self.signature, self.examples)
+
+    def finish(self, outputs: Future[Outputs]) -> Any:
+        """Answer with what was computed."""
+        return self._answer(outputs.result())
+
+    def _answer(self, outputs: Tensors) -> Any:
+        _, fill = _RESULTS[self.kind]
+        response = self.kind()
+        fill(response.result, outputs, len(self.examples))
+        wire.fill_spec(response.model_spec, self.version, self.signature)
         return response
 
-    def _is_quick(self, request: Any) -> bool:
-        if request.ByteSize() > _QUICK_BYTES:
-            return False
-        try:
-            spec = wire.read_spec(request.model_spec)
-            return find_version(self._repository, *spec).executor.quick
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
-            return True
 
-
-def _never(_request: Any) -> bool:
-    return False
+def _on_examples(
+    kind: Any, version: ModelVersion, spec: model_pb2.ModelSpec, examples: Sequence[bytes]
+) -> _OnExamples:
+    """What a request on examples asks of a version."""
+    verb, _ = _RESULTS[kind]
+    return _OnExamples(version, wire.example_signature(version, spec, verb), examples, kind)
 
 
 def _checked_tasks(request: inference_pb2.MultiInferenceRequest) -> Any:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service.errors import NotReady
+from service.errors import NotReady, Overloaded
 from service.exchange import Exchanges
 from service.protocols.tensorflow_serving_grpc import encode_error
 from service.rpc.calls import Calls, Method, Service
@@ -40,28 +44,63 @@ class Readiness:
         return self.reason
 
 
+@dataclass
+class Echoed:
+    """An inference that echoes: on a quick version at once, on a joining one when it is told."""
+
+    request: Any
+    exchange: Any
+    version: Any
+    outputs: Future[Any] = field(default_factory=Future)
+    threads: list[str] = field(default_factory=list)
+
+    def run(self):
+        self.threads.append(threading.current_thread().name)
+        return self.request
+
+    def submit(self):
+        if self.request.service == "full":
+            raise Overloaded("as much waits as may wait")
+        return self.outputs
+
+    def finish(self, outputs):
+        outputs.result()
+        return self.run()
+
+
+def version(*, quick: bool = False, joins: bool = False) -> Any:
+    return SimpleNamespace(executor=SimpleNamespace(quick=quick, joins=joins))
+
+
 class Echo:
     """A service that echoes: at once, when the gate opens, or with a failure."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
+        self.inferences: list[Echoed] = []
 
     def service(self) -> Service:
         return Service(
             "test.Echo",
             "test",
             {
-                "Quick": Method("quick", Message, self.echo, lambda _: True),
-                "Slow": Method("slow", Message, self.slow, lambda _: False),
-                "Bug": Method("bug", Message, self.bug, lambda _: True),
-                "Refused": Method("refused", Message, self.refuse, lambda _: True),
+                "Quick": Method("quick", Message, prepare=self.inference(quick=True)),
+                "Plain": Method("plain", Message, prepare=self.inference()),
+                "Joined": Method("joined", Message, prepare=self.inference(joins=True)),
+                "Slow": Method("slow", Message, self.slow),
+                "Bug": Method("bug", Message, self.bug),
+                "Refused": Method("refused", Message, prepare=self.refuse),
             },
             encode_error,
         )
 
-    def echo(self, request, _exchange):
-        return request
+    def inference(self, **how):
+        def prepare(request, exchange):
+            self.inferences.append(Echoed(request, exchange, version(**how)))
+            return self.inferences[-1]
+
+        return prepare
 
     def slow(self, request, _exchange):
         self.begun.release()
@@ -99,7 +138,7 @@ def address():
 
 @pytest.fixture
 def server(echo, notes, readiness, address):
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(4, thread_name_prefix="rpc") as threads:
         calls = Calls(Exchanges(notes), threads)
         made = RpcServer([address], [echo.service()], calls, readiness)
         made.start()
@@ -132,6 +171,94 @@ def test_a_quick_call_is_answered_while_slow_ones_wait(call, echo):
 
     echo.gate.set()
     assert [it.result().service for it in slow] == ["x"] * 3
+
+
+LARGE = "x" * 20_000
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "thread"),
+    [
+        ("Quick", "x", "grpc"),
+        ("Quick", LARGE, "rpc"),
+        ("Plain", "x", "rpc"),
+        ("Plain", LARGE, "rpc"),
+    ],
+)
+def test_only_a_small_call_of_a_quick_version_is_computed_on_the_loop(
+    call, echo, method, text, thread
+):
+    assert call(method, text).result().service == text
+
+    (inference,) = echo.inferences
+    assert [it.split("_")[0] for it in inference.threads] == [thread]
+
+
+def joined(echo: Echo, count: int) -> list[Echoed]:
+    wait_until(lambda: len(echo.inferences) == count, f"{count} requests wait")
+    return echo.inferences
+
+
+def test_requests_that_are_to_be_joined_wait_in_no_thread(call, echo):
+    before = threading.active_count()
+    asked = [call("Joined", str(n)) for n in range(100)]
+    inferences = joined(echo, 100)
+
+    assert threading.active_count() - before < 10  # gRPC's own
+    assert call("Slow", timeout=0.1).code() == Code.DEADLINE_EXCEEDED  # a thread is free for it
+    assert echo.begun.acquire(timeout=WITHIN_S)
+    for it in inferences:
+        it.outputs.set_result({"y": np.zeros(1)})
+
+    assert [it.result().service for it in asked] == [str(n) for n in range(100)]
+    assert {name for it in inferences for name in it.threads} == {"grpc"}
+
+
+def test_a_large_message_is_read_and_a_large_answer_written_in_a_thread(call, echo):
+    asked = call("Joined", LARGE)
+    (inference,) = joined(echo, 1)
+    inference.outputs.set_result({"y": np.zeros(10_000)})
+
+    assert asked.result().service == LARGE
+    assert inference.threads[0].startswith("rpc")
+
+
+def test_what_goes_wrong_in_a_batch_reaches_the_caller(call, echo, notes):
+    asked = call("Joined")
+    (inference,) = joined(echo, 1)
+    inference.outputs.set_exception(NotReady("not yet"))
+
+    with refused(Code.UNAVAILABLE, "not yet"):
+        asked.result()
+    with refused(Code.RESOURCE_EXHAUSTED, "as much waits as may wait"):
+        call("Joined", "full").result()
+    assert notes.ended == [
+        ("joined", "UNAVAILABLE", "NotReady"),
+        ("joined", "RESOURCE_EXHAUSTED", "Overloaded"),
+    ]
+
+
+def test_who_leaves_or_runs_out_of_time_leaves_the_queue(call, echo, notes):
+    leaving, late = call("Joined"), call("Joined", timeout=0.3)
+    inferences = joined(echo, 2)
+
+    leaving.cancel()
+    with refused(Code.DEADLINE_EXCEEDED):
+        late.result()
+
+    wait_until(lambda: all(it.outputs.cancelled() for it in inferences), "both are given up")
+    wait_until(lambda: len(notes.ended) == 2, "both are noted")
+    assert sorted(notes.ended) == [
+        ("joined", "CANCELLED", "Cancelled"),
+        ("joined", "DEADLINE_EXCEEDED", "DeadlineExceeded"),
+    ]
+
+
+def test_a_method_or_service_that_is_not_there_is_refused(server, address):
+    with grpc.insecure_channel(address) as channel:
+        for path in ("/test.Echo/Nothing", "/test.Nobody/Quick"):
+            with refused(Code.UNIMPLEMENTED):
+                channel.unary_unary(path)(b"", timeout=WITHIN_S)
 
 
 def test_a_deadline_that_passes_is_noted(call, echo, notes):

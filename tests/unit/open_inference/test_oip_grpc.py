@@ -28,7 +28,7 @@ def request(*, raw=None, values=(), **fields):
 
 
 def test_typed_in_is_typed_out(world):
-    response = world.rpc.infer(request(values=ROWS), world.exchange())
+    response = world.infer_rpc(request(values=ROWS), world.exchange())
 
     assert json_format.MessageToDict(response) == {
         "modelName": "housing",
@@ -46,7 +46,7 @@ def test_typed_in_is_typed_out(world):
 
 
 def test_raw_in_is_raw_out(world):
-    response = world.rpc.infer(request(raw=RAW), world.exchange())
+    response = world.infer_rpc(request(raw=RAW), world.exchange())
 
     assert list(response.raw_output_contents) == [struct.pack("<2f", 6, 15)]
     assert not response.outputs[0].HasField("contents")
@@ -57,9 +57,9 @@ def test_an_output_without_a_typed_form_makes_the_answer_raw(tmp_path):
         def run(self, signature, inputs):
             return {"price": super().run(signature, inputs)["price"].astype("float16")}
 
-    answered = World(tmp_path, {"housing": Half()}).rpc
+    answered = World(tmp_path, {"housing": Half()})
 
-    response = answered.infer(request(values=ROWS), World(tmp_path / "b", {}).exchange())
+    response = answered.infer_rpc(request(values=ROWS), answered.exchange())
 
     assert list(response.raw_output_contents) == [struct.pack("<2e", 6, 15)]
 
@@ -75,7 +75,7 @@ def test_an_output_without_a_typed_form_makes_the_answer_raw(tmp_path):
 )
 def test_a_tensor_that_does_not_fit_is_named(world, made, message):
     with pytest.raises(InvalidRequest) as refused:
-        world.rpc.infer(made, world.exchange())
+        world.infer_rpc(made, world.exchange())
 
     assert message in refused.value.message
 
@@ -85,7 +85,7 @@ def test_there_must_be_as_many_raw_contents_as_inputs(world):
     made.raw_input_contents.append(RAW)
 
     with pytest.raises(InvalidRequest, match="there are 1 inputs but 2 raw_input_contents"):
-        world.rpc.infer(made, world.exchange())
+        world.infer_rpc(made, world.exchange())
 
 
 def test_values_in_another_types_field_are_refused(world):
@@ -93,7 +93,7 @@ def test_values_in_another_types_field_are_refused(world):
     made.inputs[0].contents.int_contents.append(1)
 
     with pytest.raises(InvalidRequest) as refused:
-        world.rpc.infer(made, world.exchange())
+        world.infer_rpc(made, world.exchange())
 
     assert refused.value.message == (
         "input 'features' has datatype FP32, whose values stand in fp32_contents, "
@@ -107,7 +107,7 @@ def test_a_datatype_that_has_no_field_is_refused(world, datatype):
     made.inputs[0].datatype = datatype
 
     with pytest.raises(InvalidRequest, match=f"datatype '?{datatype}"):
-        world.rpc.infer(made, world.exchange())
+        world.infer_rpc(made, world.exchange())
 
 
 def test_a_whole_number_outside_its_datatype_is_refused(world):
@@ -115,7 +115,7 @@ def test_a_whole_number_outside_its_datatype_is_refused(world):
     made.inputs.add(name="x", datatype="INT8", shape=[1, 1]).contents.int_contents.append(128)
 
     with pytest.raises(InvalidRequest, match="has a value that is too large for INT8"):
-        world.rpc.infer(made, world.exchange())
+        world.infer_rpc(made, world.exchange())
 
 
 def test_a_shape_must_not_be_negative(world):
@@ -123,7 +123,7 @@ def test_a_shape_must_not_be_negative(world):
     made.inputs[0].shape[:] = [-2, -3]
 
     with pytest.raises(InvalidRequest, match="sizes must not be negative"):
-        world.rpc.infer(made, world.exchange())
+        world.infer_rpc(made, world.exchange())
 
 
 def test_columns_and_signatures_are_named_by_parameters(world):
@@ -134,7 +134,7 @@ def test_columns_and_signatures_are_named_by_parameters(world):
             x = made.inputs.add(name=name, datatype="FP32", shape=[1])
             x.contents.fp32_contents.append(value)
 
-        response = world.rpc.infer(made, world.exchange())
+        response = world.infer_rpc(made, world.exchange())
 
         assert list(response.outputs[0].contents.fp32_contents) == [6.0]
 
@@ -144,16 +144,16 @@ def test_outputs_come_as_asked_for(world):
     made.inputs.add(name="x", datatype="FP32", shape=[1, 2]).contents.fp32_contents.extend([1, 2])
     made.outputs.add(name="sum")
 
-    response = world.rpc.infer(made, world.exchange())
+    response = world.infer_rpc(made, world.exchange())
 
     assert [it.name for it in response.outputs] == ["sum"]
 
 
 def test_an_unknown_model_is_not_found_and_an_unready_one_not_available(world):
     with pytest.raises(ModelNotFound):
-        world.rpc.infer(messages.ModelInferRequest(model_name="nobody"), world.exchange())
+        world.infer_rpc(messages.ModelInferRequest(model_name="nobody"), world.exchange())
     with pytest.raises(NotReady):
-        world.rpc.infer(messages.ModelInferRequest(model_name="empty"), world.exchange())
+        world.infer_rpc(messages.ModelInferRequest(model_name="empty"), world.exchange())
 
 
 def test_a_server_without_a_model_to_serve_is_live_but_not_ready(tmp_path):
@@ -220,10 +220,3 @@ def test_loading_is_switched_off_unless_somebody_does_it(world, tmp_path):
     controlled.rpc.load(load, controlled.exchange())
     controlled.rpc.unload(unload, controlled.exchange())
     assert control.asked == [("load", "housing"), ("unload", "housing")]
-
-
-def test_a_large_call_is_not_answered_on_the_loop(world):
-    is_quick = world.rpc.service().methods["ModelInfer"].is_quick
-
-    assert is_quick(request(raw=RAW))
-    assert not is_quick(request(raw=bytes(20_000)))

@@ -139,6 +139,6 @@ def calls(draw):
 @given(request_message=calls())
 def test_calls_of_any_content(world, request_message):
     try:
-        world.rpc.infer(request_message, world.exchange())
+        world.infer_rpc(request_message, world.exchange())
     except HearthError as error:
         assert not isinstance(error, InternalError)  # noqa: PT017 - it need not be raised

@@ -127,7 +127,7 @@ def test_raw_tensors_over_grpc_come_back_raw(world, datatype, data):
     request.inputs.add(name="x", datatype=datatype, shape=array.shape)
     request.raw_input_contents.append(to_raw(array))
 
-    response = world.rpc.infer(request, world.exchange())
+    response = world.infer_rpc(request, world.exchange())
 
     (y,) = response.outputs
     assert (response.id, y.datatype, list(y.shape)) == ("7", datatype, list(array.shape))
@@ -160,7 +160,7 @@ def test_typed_tensors_over_grpc_come_back_typed(world, datatype, data):
     x = request.inputs.add(name="x", datatype=datatype, shape=array.shape)
     getattr(x.contents, FIELDS[datatype]).extend(array.ravel().tolist())
 
-    response = world.rpc.infer(request, world.exchange())
+    response = world.infer_rpc(request, world.exchange())
 
     (y,) = response.outputs
     values = list(getattr(y.contents, FIELDS[datatype]))

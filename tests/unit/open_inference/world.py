@@ -140,6 +140,10 @@ class World:
     def infer(self, model: str, body: Any, **headers: str) -> Response:
         return self.post(f"/v2/models/{model}/infer", body, **headers)
 
+    def infer_rpc(self, request: Any, exchange: Exchange) -> Any:
+        """The answer to a ModelInfer call."""
+        return self.rpc.prepare_infer(request, exchange).run()
+
 
 def document(response: Response) -> Any:
     """The JSON of an answer that has nothing but JSON."""

@@ -71,13 +71,16 @@ def services(tmp_path: Path, control: Requests) -> TensorFlowServing:
 @pytest.fixture
 def call(services: TensorFlowServing) -> Callable[[Any], Any]:
     methods = {
-        method.request: method.answer
+        method.request: method
         for service in services.services()
         for method in service.methods.values()
     }
 
     def asked(request: Any) -> Any:
-        return methods[type(request)](request, Exchange("id", "gRPC", "/x", "", 0.0))
+        method, exchange = methods[type(request)], Exchange("id", "gRPC", "/x", "", 0.0)
+        if method.prepare is not None:
+            return method.prepare(request, exchange).run()
+        return method.answer(request, exchange)
 
     return asked
 
@@ -443,19 +446,15 @@ def test_a_reload_without_a_config_asks_for_nothing(refusal, control):
     assert control.reloads == []
 
 
-def test_only_a_small_call_of_a_quick_model_may_hold_the_event_loop(services):
-    quick = {
-        name: method.is_quick
+def test_calls_that_ask_for_inference_are_read_before_they_are_computed(services):
+    prepared = {
+        name
         for service in services.services()
         for name, method in service.methods.items()
+        if method.prepare is not None
     }
 
-    assert quick["Predict"](predict([1, 2, 3]))
-    assert not quick["Predict"](predict(*[[1, 2, 3]] * 2000))
-    assert quick["Predict"](predict([1, 2, 3], name="x"))  # an error is quickly said
-    services._repository.find("housing").executor.quick = False
-    assert not quick["Predict"](predict([1, 2, 3]))
-    assert not quick["HandleReloadConfigRequest"](model_management_pb2.ReloadConfigRequest())
+    assert prepared == {"Predict", "Classify", "Regress"}
 
 
 # --- errors ---

@@ -28,18 +28,20 @@ from tests.unit.service.fakes import SUM_BY_NAME, signature, spec, version
 if TYPE_CHECKING:
     from pathlib import Path
 
-DEFAULTS = {
-    "AGE": tensor_proto.encode(np.array([50.0], np.float32), as_content=False),
-    "LSTAT": tensor_proto.encode(np.array([12.5], np.float32), as_content=True),
-}
+
+def tensor(value: float, *, as_content: bool = False) -> tensor_pb2.TensorProto:
+    proto = tensor_pb2.TensorProto()
+    tensor_proto.fill(proto, np.array([value], np.float32), as_content=as_content)
+    return proto
+
+
+DEFAULTS = {"AGE": tensor(50.0), "LSTAT": tensor(12.5, as_content=True)}
 
 
 def given(*names: str, model: Signature = SUM_BY_NAME, defaults: Any = DEFAULTS) -> dict[str, Any]:
     request = predict_pb2.PredictRequest()
     for name in names:
-        request.inputs[name].CopyFrom(
-            tensor_proto.encode(np.array([7.0], np.float32), as_content=False)
-        )
+        request.inputs[name].CopyFrom(tensor(7.0))
     inputs = to_inputs(request, model, defaults, 2**20)
     return {name: it.tolist() for name, it in inputs.items()}
 
@@ -84,7 +86,8 @@ def test_an_input_that_is_not_known_is_refused_whatever_has_a_default():
 
 
 def test_a_default_of_another_type_is_refused_as_an_input_would_be():
-    whole = tensor_proto.encode(np.array([1], np.int32), as_content=False)
+    whole = tensor_pb2.TensorProto()
+    tensor_proto.fill(whole, np.array([1], np.int32), as_content=False)
     one = signature({"x": spec("float32", -1)})
 
     assert refusal(model=one, defaults={"x": whole}) == (

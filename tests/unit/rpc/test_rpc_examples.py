@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from hypothesis import strategies as st
 
 from service.errors import HearthError, InvalidRequest
 from service.inference.examples import to_batch
-from service.messages import example_pb2, input_pb2
+from service.messages import classification_pb2, example_pb2, input_pb2, regression_pb2
 from service.protocols import examples, json_body
 from service.protocols.examples import from_input, from_json
 from service.protocols.tensorflow_serving import encode_classify, encode_regress
-from service.protocols.tensorflow_serving_grpc import classification_result, regression_result
+from service.protocols.tensorflow_serving_grpc import fill_classification, fill_regression
 from tests.unit.rpc.parsers import example
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def parsed(serialised: bytes) -> example_pb2.Example:
@@ -209,6 +213,18 @@ def test_bytes_that_are_no_example_are_refused():
 
 LABELS = np.array([[b"no", b"yes"], [b"no", b"\xff"]], object)
 SCORES = np.array([[0.25, 0.75], [1.0, 0.0]], np.float32)
+
+
+def classification_result(outputs: Mapping[str, np.ndarray], count: int) -> Any:
+    result = classification_pb2.ClassificationResult()
+    fill_classification(result, outputs, count)
+    return result
+
+
+def regression_result(outputs: Mapping[str, np.ndarray], count: int) -> Any:
+    result = regression_pb2.RegressionResult()
+    fill_regression(result, outputs, count)
+    return result
 
 
 def classified(**outputs: np.ndarray) -> list[list[tuple[str, float]]]:

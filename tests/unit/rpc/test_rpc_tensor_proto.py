@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from service.errors import HearthError, InvalidRequest
 from service.inference.signature import DTYPES
 from service.messages import tensor_pb2, types_pb2
-from service.protocols.tensor_proto import decode, encode, type_name
+from service.protocols.tensor_proto import decode, fill, type_name
 
 LIMIT = 2**20
 
@@ -39,6 +39,12 @@ def proto(kind: str, shape, **fields) -> tensor_pb2.TensorProto:
     made = tensor_pb2.TensorProto(dtype=types_pb2.DataType.Value(kind), **fields)
     for size in shape:
         made.tensor_shape.dim.add(size=size)
+    return made
+
+
+def encode(array: np.ndarray, *, as_content: bool) -> tensor_pb2.TensorProto:
+    made = tensor_pb2.TensorProto()
+    fill(made, array, as_content=as_content)
     return made
 
 
