@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
 
 from service.errors import InvalidRequest, ModelNotFound, NotPossibleNow, NotReady
 from service.protocols import open_inference
@@ -41,8 +42,7 @@ class ModelControl(Protocol):
         """Serve a model no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, frozen=True):
     """A request for inference, whatever carried it.
 
     Attributes:
@@ -59,7 +59,7 @@ class InferRequest:
     version: str = ""
     id: str = ""
     tensors: Sequence[Tensor] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = {}
     output_names: Sequence[str] = ()
     body: bytes | None = None
 
@@ -120,8 +120,11 @@ class Dataplane:
         except Exception:
             self._statistics.failed(version.model, version.number, _since(exchange))
             raise
+        prepared_ns = _since(exchange)
         names = request.output_names
-        return Inference(self._statistics, version, name, inputs, names, exchange, encode)
+        return Inference(
+            self._statistics, version, name, inputs, names, exchange, encode, prepared_ns
+        )
 
     def find(self, model: str, version: str) -> ModelVersion:
         """The version that answers.
@@ -239,8 +242,7 @@ class Dataplane:
         return f"version {number} is {status.state}" if loading else ""
 
 
-@dataclass(slots=True)
-class Inference(Generic[_Answer]):
+class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     """A request for inference that is read, checked, and not yet computed.
 
     Attributes:
@@ -261,14 +263,15 @@ class Inference(Generic[_Answer]):
     output_names: Sequence[str]
     exchange: Exchange
     encode: Callable[[ModelVersion, Tensors], _Answer]
-    prepared_ns: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.prepared_ns = _since(self.exchange)
+    prepared_ns: int
 
     def run(self) -> _Answer:
         """Have it computed here."""
-        return self._counted(lambda: self.version.predict(self.signature, self.inputs))
+        try:
+            return self._answer(self.version.predict(self.signature, self.inputs))
+        except Exception:
+            self._failed()
+            raise
 
     def submit(self) -> Future[dict[str, NDArray[Any]]]:
         """Have it computed elsewhere, by a version that joins."""
@@ -280,11 +283,8 @@ class Inference(Generic[_Answer]):
 
     def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> _Answer:
         """Answer with what was computed elsewhere."""
-        return self._counted(outputs.result)
-
-    def _counted(self, compute: Callable[[], dict[str, NDArray[Any]]]) -> _Answer:
         try:
-            return self._answer(compute())
+            return self._answer(outputs.result())
         except Exception:
             self._failed()
             raise
@@ -295,11 +295,9 @@ class Inference(Generic[_Answer]):
         answer = self.encode(self.version, select(self.output_names, outputs))
         exchange.rows = _rows(outputs)
         whole_ns = _since(exchange)
+        prepared_ns = self.prepared_ns
         durations = Durations(
-            whole=whole_ns,
-            to_inputs=self.prepared_ns,
-            inference=computed_ns - self.prepared_ns,
-            to_answer=whole_ns - computed_ns,
+            whole_ns, prepared_ns, computed_ns - prepared_ns, whole_ns - computed_ns
         )
         version = self.version
         self.statistics.answered(version.model, version.number, exchange.rows, durations)
