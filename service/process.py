@@ -14,6 +14,7 @@ from service.config_files import (
     read_metrics_path,
     read_session,
     read_tls,
+    tls_context,
 )
 from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
+    from ssl import SSLContext
 
+    from service.config_files import Tls
     from service.http.messages import Api
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
@@ -57,6 +60,8 @@ if TYPE_CHECKING:
 
 
 _log: Final = logging.getLogger("hearth.process")
+_RPC_TLS: Final = "--ssl_config_file"
+_REST_TLS: Final = "--rest_ssl_config_file"
 _BATCHING_FLAG: Final = "--batching_parameters_file"
 _VERSION_BATCHING: Final = "batching_params.pbtxt"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
@@ -135,6 +140,11 @@ class Process:
             request_timeout_s=settings.rest_api_timeout_in_ms / 1000,
         )
 
+    def tls_context(self) -> SSLContext | None:
+        """What REST over TLS needs; None for plain text."""
+        tls = _tls(self.settings, _REST_TLS)
+        return None if tls is None else tls_context(tls)
+
     def hand_on_metrics(self) -> None:
         """Let other workers' scrapes see what this one has counted."""
         self._metrics.hand_on()
@@ -193,13 +203,23 @@ def check_files(settings: Settings) -> None:
         InvalidRequest: One cannot.
     """
     _metrics_paths(settings)
-    if settings.ssl_config_file is not None:
-        check_tls(read_tls(settings.ssl_config_file))
+    for flag, file in _tls_files(settings).items():
+        if file is not None:
+            check_tls(flag, read_tls(flag, file))
     if settings.batching_parameters_file is not None and not settings.enable_batching:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
     _session(settings)
+
+
+def _tls_files(settings: Settings) -> dict[str, Path | None]:
+    return {_RPC_TLS: settings.ssl_config_file, _REST_TLS: settings.rest_ssl_config_file}
+
+
+def _tls(settings: Settings, flag: str) -> Tls | None:
+    file = _tls_files(settings)[flag]
+    return None if file is None else read_tls(flag, file)
 
 
 def _metrics_paths(settings: Settings) -> list[str]:
@@ -271,7 +291,7 @@ def _rpc_server(
         "grpc.max_send_message_length": -1,
         **dict(_channel_arguments(settings.grpc_channel_arguments)),
     }
-    tls = None if settings.ssl_config_file is None else read_tls(settings.ssl_config_file)
+    tls = _tls(settings, _RPC_TLS)
     return RpcServer(
         addresses, services, Calls(exchanges, threads), health, [*options.items()], tls
     )

@@ -255,6 +255,9 @@ class Settings:
         None, "Text form of a MonitoringConfig: a further path for the metrics.", Path
     )
     ssl_config_file: Path | None = _knob(None, "Text form of an SSLConfig: TLS for gRPC.", Path)
+    rest_ssl_config_file: Path | None = _knob(
+        None, "Text form of an SSLConfig: TLS for REST, which TensorFlow Serving has not.", Path
+    )
     grpc_channel_arguments: str = _knob(
         "", "Channel arguments of gRPC: name=value,name=value.", _channel_arguments
     )

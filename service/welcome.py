@@ -32,7 +32,8 @@ def welcome(settings: Settings, models: Sequence[ModelConfig]) -> str:
     lines = [f"Hearth serves {served}"]
     lines += [f"  gRPC     {address}" for address in _grpc(settings, host)]
     if settings.rest_api_port:
-        lines += _rest(f"http://{host}:{settings.rest_api_port}", models)
+        scheme = "http" if settings.rest_ssl_config_file is None else "https"
+        lines += _rest(f"{scheme}://{host}:{settings.rest_api_port}", models)
     return "\n".join(lines)
 
 

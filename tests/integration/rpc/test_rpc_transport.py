@@ -7,47 +7,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
 
+from tests.certificates import Certified, certify, ssl_config
 from tests.integration.rpc.calling import ROW, Client, calling, price_of, refused
 from tests.servers import ROOT, START_S, fetch, free_port, running_service, wait_until
 
 Code = grpc.StatusCode
-
-
-@dataclass(frozen=True)
-class Certified:
-    """A key and its certificate, PEM."""
-
-    key: Path
-    certificate: Path
-
-
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
-def certify(folder: Path, name: str, authority: Certified | None = None) -> Certified:
-    """Make a key and a certificate for ``localhost``, signed by the authority or by itself."""
-    made = Certified(folder / f"{name}.key", folder / f"{name}.crt")
-    signed = (
-        []
-        if authority is None
-        else ["-CA", str(authority.certificate), "-CAkey", str(authority.key)]
-    )
-    is_authority = "critical,CA:TRUE" if authority is None else "critical,CA:FALSE"
-    openssl(
-        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-        *("-keyout", str(made.key), "-out", str(made.certificate), "-days", "2"),
-        *("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-        *("-addext", f"basicConstraints={is_authority}"),
-        *signed,
-    )
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +27,6 @@ def authority(tmp_path_factory) -> Certified:
 @pytest.fixture(scope="module")
 def server_pair(tmp_path_factory, authority) -> Certified:
     return certify(tmp_path_factory.mktemp("server"), "server", authority)
-
-
-def ssl_config(folder: Path, pair: Certified, authority: Certified | None, *, verify: bool) -> Path:
-    """An SSLConfig in text form, as TensorFlow Serving's users write it."""
-
-    def quoted(path: Path) -> str:
-        return '"' + path.read_text().replace("\n", "\\n") + '"'
-
-    lines = [f"server_key: {quoted(pair.key)}", f"server_cert: {quoted(pair.certificate)}"]
-    if authority is not None:
-        lines.append(f"custom_ca: {quoted(authority.certificate)}")
-    lines.append(f"client_verify: {str(verify).lower()}")
-    path = folder / "ssl.config"
-    path.write_text("\n".join(lines))
-    return path
 
 
 @pytest.fixture

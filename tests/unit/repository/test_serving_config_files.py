@@ -71,7 +71,7 @@ def test_an_ssl_config_holds_key_certificate_and_authority(file):
         'server_key: "KEY\\nline"\nserver_cert: "CERT"\ncustom_ca: "CA"\nclient_verify: true\n'
     )
 
-    tls = read_tls(file)
+    tls = read_tls("--ssl_config_file", file)
 
     assert (tls.key, tls.certificate, tls.authority) == (b"KEY\nline", b"CERT", b"CA")
     assert tls.verify_client
@@ -93,7 +93,7 @@ def test_an_ssl_config_that_makes_no_sense_is_refused_with_its_flag(file, text, 
     file.write_text(text)
 
     with pytest.raises(InvalidRequest) as refused:
-        read_tls(file)
+        read_tls("--ssl_config_file", file)
 
     assert refused.value.message.startswith("--ssl_config_file: ")
     assert said in refused.value.message
