@@ -114,7 +114,7 @@ def _run(options: argparse.Namespace, console: Console) -> Run | None:
     return Run(
         version=version,
         golden=contracts.read_golden(version),
-        cores=cores.apart(),
+        cores=cores.Cores() if options.share_cores else cores.apart(),
         busy=_busy(console),
         rounds=options.rounds or (1 if quick else 5),
         seconds=options.seconds or (1.0 if quick else 3.0),
@@ -189,6 +189,7 @@ def _measuring(commands: Any, name: str, do: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, help="5, or 1 if quick")
     parser.add_argument("--seconds", type=float, help="of one load: 3, or 1 if quick")
+    parser.add_argument("--share_cores", action="store_true", help="pin neither servers nor load")
     parser.add_argument("--quick", action="store_true", help="two minutes; installs no peer")
     parser.add_argument("--output", type=Path, help=f"page to write, such as {PAGE}")
     parser.set_defaults(do=do)

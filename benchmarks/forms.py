@@ -67,11 +67,13 @@ class Form:
         name: As it is called in tables.
         write: From rows to a request.
         read: From a reply to prices; any exception means that it is malformed.
+        grpc: It goes over gRPC, not REST.
     """
 
     name: str
     write: Callable[[Rows], Request]
     read: Callable[[Reply], list[float]]
+    grpc: bool = False
 
     def check(self, reply: Reply, expected: Sequence[float]) -> None:
         """See that a reply holds the right prices.
@@ -153,7 +155,7 @@ def grpc_predict() -> Form:
         output = predict_pb2.PredictResponse.FromString(_message(reply.body)).outputs["price"]
         return _prices(output.tensor_content) or list(output.float_val)
 
-    return Form("gRPC Predict", write, read)
+    return Form("gRPC Predict", write, read, grpc=True)
 
 
 def grpc_infer() -> Form:
@@ -171,7 +173,7 @@ def grpc_infer() -> Form:
             return _prices(answer.raw_output_contents[0])
         return list(answer.outputs[0].contents.fp32_contents)
 
-    return Form("gRPC ModelInfer", write, read)
+    return Form("gRPC ModelInfer", write, read, grpc=True)
 
 
 def plain(path: str, key: str) -> Form:

@@ -94,15 +94,17 @@ class Server:
             ServerError: The process ended, or the limit was reached.
             WrongAnswer: It answered something else.
         """
-        request = form.write(rows)
+        request, last = form.write(rows), ""
         while time.monotonic() < self.started_s + START_LIMIT_S:
             if self.process.poll() is not None:
                 raise ServerError(f"ended with {self.process.returncode}: {self._said()}")
-            with contextlib.suppress(OSError, http.client.HTTPException, grpc.RpcError, NotReady):
+            try:
                 form.check(self.ask(request), expected)
                 return time.monotonic() - self.started_s
+            except (OSError, http.client.HTTPException, grpc.RpcError, NotReady) as error:
+                last = str(error)
             time.sleep(_PAUSE_S)
-        raise ServerError(f"no right answer within {START_LIMIT_S:g} s: {self._said()}")
+        raise ServerError(f"no right answer in {START_LIMIT_S:g} s: {self._said()} Last: {last}")
 
     def _said(self) -> str:
         return self.log.read_text(errors="replace")[-_REPLY_TAIL:].strip()
@@ -161,7 +163,7 @@ def free_ports() -> Ports:
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
     """A folder for one server's files."""
-    return tempfile.TemporaryDirectory(prefix="hearth-bench-", ignore_cleanup_errors=True)
+    return tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 from benchmarks import forms
-from benchmarks.peers import limits
-from benchmarks.peers.peer import ROOT, Launch, Peer, model_variable
+from benchmarks.peers import commands, limits
+from benchmarks.peers.peer import ROOT, Launch, Peer, model_variables
 
 HEARTH: Final = "hearth"
 NGINX: Final = "nginx"
+GRPC: Final = "grpc"
 FLASK: Final = "flask"
 FASTAPI: Final = "fastapi"
-GRPC: Final = "grpc"
-
-
-def _hearth(launch: Launch) -> list[str]:
-    return [
-        sys.executable, "-m", "service",
-        f"--rest_api_port={launch.ports.http}", f"--port={launch.ports.grpc}", "--host=127.0.0.1",
-        "--model_name=housing", f"--model_base_path={launch.version.parent}",
-        f"--workers={launch.workers}", "--quiet", *launch.flags,
-    ]  # fmt: skip
-
-
-def _flask(launch: Launch) -> list[str]:
-    return [
-        str(launch.python), "-m", "gunicorn", "--bind", f"127.0.0.1:{launch.ports.http}",
-        "--workers", str(launch.workers), "--worker-class", "gthread", "--threads", "16",
-        "--keep-alive", "75", "--log-level", "warning", "--no-control-socket",
-        "--chdir", launch.program(""), "flask_tensorflow:create_app()",
-    ]  # fmt: skip
-
-
-def _fastapi(launch: Launch) -> list[str]:
-    return [
-        launch.tool("uvicorn"), "--app-dir", launch.program(""), "--host", "127.0.0.1",
-        "--port", str(launch.ports.http), "--workers", str(launch.workers),
-        "--log-level", "warning", "--no-access-log", "fastapi_tensorflow:app",
-    ]  # fmt: skip
-
 
 PEERS: Final[dict[str, Peer]] = {
     HEARTH: Peer(
         "Hearth",
         "its defaults",
-        _hearth,
+        commands.hearth,
         (
             forms.tensorflow_serving(),
             forms.open_inference(),
@@ -58,7 +30,7 @@ PEERS: Final[dict[str, Peer]] = {
     ),
     NGINX: Peer(
         "nginx, a constant answer",
-        "the limit: nothing is read, nothing computed; one worker",
+        "the limit: nothing is read, nothing computed",
         limits.nginx,
         (forms.tensorflow_serving(), forms.open_inference()),
         needs=("nginx",),
@@ -73,19 +45,83 @@ PEERS: Final[dict[str, Peer]] = {
     FLASK: Peer(
         "Flask + TensorFlow",
         "gunicorn, gthread worker of 16 threads; in Hearth's own environment",
-        _flask,
+        commands.flask,
         (forms.tensorflow_serving(),),
         distribution="flask",
-        variables=model_variable,
+        variables=model_variables,
     ),
     FASTAPI: Peer(
         "FastAPI + TensorFlow",
-        "uvicorn with uvloop and httptools, a pydantic model in and out",
-        _fastapi,
+        "uvicorn with uvloop and httptools, pydantic models in and out",
+        commands.fastapi,
         (forms.tensorflow_serving(),),
         distribution="fastapi",
         environment="fastapi",
-        variables=model_variable,
+        variables=model_variables,
+    ),
+    "mlserver": Peer(
+        "MLServer",
+        "a custom runtime, adaptive batching of up to 64 requests within 1 ms",
+        commands.mlserver,
+        (forms.open_inference(), forms.grpc_infer()),
+        distribution="mlserver",
+        environment="mlserver",
+        variables=model_variables,
+    ),
+    "bentoml": Peer(
+        "BentoML",
+        "a service class with a batchable API",
+        commands.bentoml,
+        (forms.plain("/predict", "features"),),
+        distribution="bentoml",
+        environment="bentoml",
+        variables=model_variables,
+    ),
+    "litserve": Peer(
+        "LitServe",
+        "a LitAPI, one worker, the fast queue",
+        commands.litserve,
+        (forms.tensorflow_serving("/predict"),),
+        distribution="litserve",
+        environment="litserve",
+        variables=model_variables,
+    ),
+    "mlflow": Peer(
+        "MLflow",
+        "a pyfunc model, `mlflow models serve`",
+        commands.mlflow,
+        (forms.plain("/invocations", "inputs"),),
+        distribution="mlflow",
+        environment="mlflow",
+        variables=model_variables,
+    ),
+    "kserve": Peer(
+        "KServe",
+        "a custom model in its model server",
+        commands.kserve,
+        (forms.tensorflow_serving(), forms.open_inference(), forms.grpc_infer()),
+        distribution="kserve",
+        environment="kserve",
+        variables=model_variables,
+    ),
+    "ray": Peer(
+        "Ray Serve",
+        "behind its HAProxy, set for throughput; dynamic batching of up to 64 requests",
+        commands.ray,
+        (forms.tensorflow_serving("/"),),
+        distribution="ray",
+        environment="ray",
+        variables=commands.ray_variables,
+    ),
+    "pytriton": Peer(
+        "PyTriton",
+        "Triton's server before a Python function, dynamic batching",
+        commands.pytriton,
+        (forms.open_inference_binary(), forms.open_inference(), forms.grpc_infer()),
+        distribution="nvidia-pytriton",
+        environment="pytriton",
+        interpreter="/usr/bin/python3",  # its stubs are linked against the distribution's
+        variables=model_variables,
     ),
 }
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -61,11 +62,13 @@ def python_of(peer: Peer) -> Path:
 
 
 def package_version(peer: Peer) -> str:
-    """The version of a peer's package, as its list pins it; empty for none."""
-    name = peer.environment and LISTS / f"{peer.environment}.txt"
-    lines = Path(name or ROOT / "requirements/dev.txt").read_text().splitlines()
-    prefix = f"{peer.distribution}=="
-    return next((line[len(prefix) :].split()[0] for line in lines if line.startswith(prefix)), "")
+    """The version of a peer's package as it is installed; empty if it is not, or for none."""
+    place = ENVIRONMENTS / peer.environment if peer.environment else Path(sys.prefix)
+    folders = [str(path) for path in place.glob("lib/python*/site-packages")]
+    found = (
+        metadata.distributions(name=peer.distribution, path=folders) if peer.distribution else ()
+    )
+    return next((it.version for it in found), "")
 
 
 def _make(peer: Peer) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from benchmarks import forms
+from benchmarks.peers.peer import PROGRAMS
 from service import contract as contracts
 from service.messages import predict_pb2, types_pb2
 
@@ -67,8 +68,8 @@ def grpc_constant(launch: Launch) -> list[str]:
     output.tensor_shape.dim.add(size=1)
     output.float_val.append(_price(launch))
     (launch.folder / "answer").write_bytes(answer.SerializeToString())
-    program = launch.program("grpc_constant.py")
-    return [sys.executable, program, str(launch.ports.grpc), str(launch.folder / "answer")]
+    program = PROGRAMS / "grpc_constant.py"
+    return [sys.executable, str(program), str(launch.ports.grpc), str(launch.folder / "answer")]
 
 
 def _price(launch: Launch) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -39,10 +40,6 @@ class Launch:
     workers: int = 1
     flags: tuple[str, ...] = ()
 
-    def program(self, name: str) -> str:
-        """Path of a program of ours that a peer runs."""
-        return str(PROGRAMS / name)
-
     def tool(self, name: str) -> str:
         """Path of a command that came with the peer's packages."""
         return str(self.python.parent / name)
@@ -75,9 +72,18 @@ class Peer:
     needs: tuple[str, ...] = ()
 
 
-def model_variable(launch: Launch) -> dict[str, str]:
-    """What the programs of ``programs/`` read: the model's folder, and ports."""
+def model_variables(launch: Launch) -> dict[str, str]:
+    """What the programs of ``programs/`` read: the model's folder, ports, and their own place.
+
+    What they write goes to a folder that is removed in the end.
+    """
     return {
+        "PATH": f"{launch.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(PROGRAMS),
+        "BENTOML_HOME": str(launch.folder / "home"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "FOLDER": str(launch.folder),
+        "FURTHER_PORT": str(launch.ports.further),
         "MODEL": str(launch.version),
         "HTTP_PORT": str(launch.ports.http),
         "GRPC_PORT": str(launch.ports.grpc),

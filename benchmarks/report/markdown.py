@@ -51,8 +51,8 @@ the raw results of every round are in [benchmarks/results.json](benchmarks/resul
 - Fixed rates come from a sender of our own (`benchmarks/load/paced.py`): a request is due at
   its time whether or not the earlier ones are answered, and its latency counts from then. A
   server that stalls cannot hide it by being asked less (coordinated omission).
-- Server and load are kept on different cores where there are two or more. All peers get the
-  same cores; more threads or processes on more cores would help those that can use them.
+- Servers and load are kept on different cores where there are two or more, with `taskset`: all
+  servers get the same half. `--share_cores` lets all have all.
 - Memory is PSS: shared pages count by share. Start is from the process's start to its first
   right answer.
 """

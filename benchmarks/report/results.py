@@ -59,9 +59,10 @@ class Level(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A server, asked in one protocol."""
+    """A server, asked in one protocol, over gRPC or else REST."""
 
     form: str
+    grpc: bool
     levels: tuple[Level, ...]
 
     @property
@@ -92,6 +93,11 @@ class Served(msgspec.Struct, frozen=True):
     start_s: tuple[float, ...] = ()
     memory_mib: tuple[tuple[float, ...], ...] = ()
     left_out: str = ""
+
+    def best(self, *, grpc: bool = False) -> Level | None:
+        """Where it answered most over REST, or over gRPC; None if it was not asked so."""
+        levels = [it.best for it in self.asked if it.grpc is grpc]
+        return max(levels, key=lambda it: statistics.median(it.rates), default=None)
 
 
 class Throughput(msgspec.Struct, frozen=True):

@@ -74,12 +74,16 @@ def against_fastapi(run: Run) -> Finding:
 
 
 def against_fastest_peer(run: Run) -> Finding:
-    """One row, against whichever peer answers most, each at its best number of connections."""
+    """One row over REST, against whichever peer answers most, each at its best."""
     found: Throughput = run.once(throughput.COMMAND, lambda: throughput.measure(run))
-    best = {it.key: (it.title, it.asked[0].best) for it in found.measured if it.key not in LIMITS}
-    _, hearth = best.pop(HEARTH)
-    if not best:
+    best = {
+        it.key: (it.title, level)
+        for it in found.measured
+        if it.key not in LIMITS and (level := it.best())
+    }
+    if HEARTH not in best or len(best) == 1:
         raise NotInstalled("no peer is among those measured")
+    _, hearth = best.pop(HEARTH)
     title, fastest = max(best.values(), key=lambda it: statistics.median(it[1].rates))
     ratios = tuple(a / b for a, b in zip(hearth.rates, fastest.rates, strict=True))
     return Finding(ratios, f"{_best('Hearth', hearth)}; {_best(title, fastest)}")

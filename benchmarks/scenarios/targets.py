@@ -61,7 +61,7 @@ TARGETS: Final[dict[str, Target]] = {
         40, AT_LEAST, "times", ratios.against_flask,
     ),
     "fastest-peer": Target(
-        "one row against the fastest peer, each at its best number of connections",
+        "one row over REST against the fastest peer, each at its best number of connections",
         15, AT_LEAST, "times", ratios.against_fastest_peer,
     ),
     "fastapi": Target(

@@ -77,12 +77,16 @@ def _measure(subject: Subject, taken: _Taken) -> None:
 
 def _served(run: Run, key: str, taken: _Taken) -> Served:
     peer = PEERS[key]
-    version = environments.package_version(peer) if peer.distribution else ""
+    version = environments.package_version(peer)
     served = Served(key, peer.title, version, peer.setup)
     if taken.left_out:
         return replace(served, left_out=taken.left_out)
     asked = tuple(
-        Asked(form.name, tuple(_level(c, taken.loads[form.name, c]) for c in run.connections))
+        Asked(
+            form.name,
+            form.grpc,
+            tuple(_level(c, taken.loads[form.name, c]) for c in run.connections),
+        )
         for form in peer.forms
     )
     return replace(

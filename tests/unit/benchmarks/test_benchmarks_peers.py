@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import metadata
 
 import pytest
 
@@ -31,11 +32,17 @@ def test_every_package_of_a_peer_is_pinned_with_hashes(path):
     assert "://" not in text
 
 
-@pytest.mark.parametrize("key", PEERS)
-def test_the_version_of_a_peer_s_package_is_known(key):
-    peer = PEERS[key]
+def test_the_version_of_an_installed_package_is_known():
+    assert environments.package_version(PEERS["flask"]) == metadata.version("flask")
+    assert environments.package_version(PEERS[HEARTH]) == ""
 
-    assert bool(environments.package_version(peer)) == bool(peer.distribution)
+
+@pytest.mark.parametrize("key", PEERS)
+def test_a_peer_s_package_is_asked_for_in_its_list(key):
+    peer = PEERS[key]
+    if peer.environment:
+        words = re.split(r"[^a-z-]", (environments.LISTS / f"{peer.environment}.in").read_text())
+        assert peer.distribution in words
 
 
 def test_limits_and_hearth_need_no_environment_of_their_own():

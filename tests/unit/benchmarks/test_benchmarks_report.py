@@ -44,7 +44,7 @@ def served(key: str, rate: float) -> Served:
         )
         for connections, factor in ((1, 1), (16, 3), (64, 2))
     )
-    asked = (Asked("TensorFlow Serving JSON", levels),)
+    asked = (Asked("TensorFlow Serving JSON", grpc=False, levels=levels),)
     return Served(
         key,
         PEERS[key].title,
