@@ -30,7 +30,7 @@ the raw results of every round are in [benchmarks/results.json](benchmarks/resul
 
 | command | what it does |
 |---|---|
-| `make bench` | measures everything; `PEERS="flask"` some peers alone, `QUICK=1` in two minutes |
+| `make bench` | measures everything; `PEERS="flask"` some peers, `QUICK=1` prints a short form |
 | `python -m benchmarks throughput` | throughput, start and memory of all |
 | `python -m benchmarks open-loop` | latency at fixed rates |
 | `python -m benchmarks targets --only NAME` | one target |
