@@ -7,8 +7,9 @@ import logging
 import re
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from service.errors import HearthError, InternalError
 
@@ -19,8 +20,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log: Final = logging.getLogger("hearth.exchange")
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, gc=False):
     """What is known of one request while it is answered, for log and metrics.
 
     Attributes:
@@ -54,7 +54,7 @@ class Exchange:
     def answers(self, version: ModelVersion) -> None:
         """Note which version answers."""
         self.model = version.model
-        self.version = str(version.number)
+        self.version = version.number_text
 
     def failed(self, error: Exception) -> HearthError:
         """Note what went wrong.
@@ -74,6 +74,10 @@ class Exchange:
             self.error = error.message
         self.outcome = type(error).__name__
         return error
+
+    def left(self) -> None:
+        """Note that the caller left before the answer."""
+        self.outcome, self.error = "Cancelled", "the caller left before the answer"
 
 
 class Sink(Protocol):

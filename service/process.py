@@ -13,8 +13,9 @@ from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
-from service.http.fast_lane import FastLane
+from service.http.fast_lane import Lane
 from service.http.front import Front
+from service.http.heads import Heads
 from service.http.invocations import Invocations
 from service.http.open_inference import OpenInference as RestOpenInference
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
@@ -38,7 +39,8 @@ from service.rpc.tensorflow_serving import TensorFlowServing
 from service.web.index import protocols
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from asyncio import AbstractEventLoop
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from service.http.messages import Api
@@ -107,14 +109,27 @@ class Process:
         """Answer one request."""
         return self._front(scope, receive, send)
 
-    def fast_lane(self, client: str, limits: dict[str, int]) -> FastLane:
-        """The fast lane of a new connection.
+    def lane(self, loop: AbstractEventLoop, limits: Mapping[str, int]) -> Lane:
+        """What the fast lanes of all connections share.
 
         Args:
-            client: The caller's address.
+            loop: The event loop that answers.
             limits: Limits of a request's head.
         """
-        return FastLane(self._parts.apis, self._parts.exchanges, client, limits)
+        settings = self.settings
+        return Lane(
+            heads=Heads(self._parts.apis, limits, settings.max_body_bytes),
+            answering=self._front.answering,
+            exchanges=self._parts.exchanges,
+            health=self.health,
+            loop=loop,
+            body_timeout_s=settings.body_timeout_s,
+            request_timeout_s=settings.rest_api_timeout_in_ms / 1000,
+        )
+
+    def hand_on_metrics(self) -> None:
+        """Let other workers' scrapes see what this one has counted."""
+        self._metrics.hand_on()
 
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""
@@ -133,8 +148,9 @@ class Process:
         self._front.finish()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Watch no more; what was counted is handed on."""
         self._watcher.stop()
+        self._metrics.hand_on()
 
 
 def _apis(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import flask
 from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
-from service.http.messages import REQUEST_ID_HEADER, Request, Response
+from service.http.messages import REQUEST_ID_HEADER, Request, Response, find_api
 from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
@@ -74,17 +73,13 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
         )
         request.environ[_EXCHANGE] = exchange
         # A protocol's routes are its own: any method, any path below, its own errors.
-        for api in parts.apis:
-            if api.owns(exchange.path):
-                return _flask(api.answer(_request(exchange.path), exchange))
-        return None
+        api = find_api(parts.apis, exchange.path)
+        return None if api is None else _flask(api.answer(_request(exchange.path), exchange))
 
     @app.after_request
     def end(response: flask.Response) -> flask.Response:
         exchange = _exchange()
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
-        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            response.headers["Retry-After"] = "1"  # seconds: what waits is done by then
         parts.exchanges.end(exchange, response.status_code)
         return response
 

@@ -1,130 +1,318 @@
-"""The hot routes answered on the parser: plain requests that arrive whole.
+"""The hot routes answered on the parser, before gunicorn sees their bytes.
 
-A connection is gunicorn's. Bytes that are one or more whole, plain requests to a model
-that runs in microseconds are answered here, before gunicorn sees them; anything else is
-gunicorn's from its first byte on. What a request means is decided by the same functions
-either way: this module knows only where a request ends and how an answer is framed.
+A connection is gunicorn's. Plain requests to a protocol's routes are taken here from
+their first byte to their last and answered; anything else is gunicorn's from its first
+byte on. What a request means is decided by the same functions either way: this module
+knows only where a request ends and how an answer is framed.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from gunicorn_h1c import H1CProtocol
-
-from service.http.messages import REQUEST_ID_HEADER, Request, Response, quick_api
+from service.errors import DeadlineExceeded, RequestTimeout
+from service.http.answering import Pending
+from service.http.heads import END
+from service.http.messages import CLIENT_LEFT, REQUEST_ID_HEADER, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    from collections.abc import Callable
 
-    from service.exchange import Exchanges
-    from service.http.messages import Api
+    from service.exchange import Exchange, Exchanges
+    from service.health import Health
+    from service.http.answering import Answering
+    from service.http.heads import Head, Heads
 
-# A request with one of these asks for more than an answer; gunicorn knows how.
-_NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"trailer", b"te"})
-_HTTP_1_1: Final = (1, 1)
-_STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
-}
+# Requests that came at once and are answered in one go, before others have their turn.
+_IN_ONE_GO: Final = 32
+# Bytes behind a request that is being answered from which no more are read.
+_MAX_QUEUED_BYTES: Final = 256 * 1024
+_ID_NAME: Final = REQUEST_ID_HEADER.encode()
+_CLOSE: Final = (("Connection", "close"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What the connections of one worker share.
+
+    Attributes:
+        heads: Reads heads.
+        answering: Begins answers.
+        exchanges: Begins and ends requests for log and metrics.
+        health: Whether the worker goes down.
+        loop: The event loop.
+        body_timeout_s: Seconds that a body may take to arrive.
+        request_timeout_s: Seconds that a request may take once it is there.
+    """
+
+    heads: Heads
+    answering: Answering
+    exchanges: Exchanges
+    health: Health
+    loop: asyncio.AbstractEventLoop
+    body_timeout_s: float
+    request_timeout_s: float
+
+
+class _Body:
+    """A body that has not come whole yet."""
+
+    __slots__ = ("head", "missing", "parts", "timer")
+
+    def __init__(self, head: Head, part: bytes, timer: asyncio.TimerHandle) -> None:
+        self.head = head
+        self.parts = [part]
+        self.missing = head.body_bytes - len(part)
+        self.timer = timer
+
+
+class _Waiting:
+    """A request whose answer is made elsewhere."""
+
+    __slots__ = ("exchange", "head", "pending", "request", "timer")
+
+    def __init__(self, head: Head, request: Request, exchange: Exchange, pending: Pending) -> None:
+        self.head = head
+        self.request = request
+        self.exchange = exchange
+        self.pending = pending
+        self.timer: asyncio.TimerHandle | None = None
 
 
 class FastLane:
-    """Answers the plain requests of one connection.
+    """The lane of one connection.
 
     Args:
-        apis: The protocols, asked in this order.
-        exchanges: Begins and ends requests for log and metrics.
+        lane: What all connections share.
+        transport: Where answers go.
         client: The caller's address.
-        limits: Limits of a request's head, as gunicorn's parser names them.
+        hand_over: Takes bytes that turn out not to be for the lane when they did not just come.
     """
 
     def __init__(
-        self, apis: Sequence[Api], exchanges: Exchanges, client: str, limits: dict[str, int]
+        self,
+        lane: Lane,
+        transport: asyncio.Transport,
+        client: str,
+        hand_over: Callable[[bytes], None],
     ) -> None:
-        self._apis = apis
-        self._exchanges = exchanges
+        self._lane = lane
+        self._heads = lane.heads
+        self._exchanges = lane.exchanges
+        self._health = lane.health
+        self._transport = transport
         self._client = client
-        self._body: list[bytes] = []
-        self._parser = H1CProtocol(on_body=self._body.append, **limits)
+        self._hand_over = hand_over
+        self._body: _Body | None = None
+        self._waiting: _Waiting | None = None
+        self._queued = bytearray()
+        self._yielding = False
+        self._ending = False
+        self._closed = False
 
-    def answer(self, data: bytes) -> tuple[bytes, bytes]:
-        """Answer the whole plain requests that bytes begin with.
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is received or answered."""
+        return self._body is None and self._waiting is None and not self._yielding
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes, and answer what they complete.
 
         Args:
-            data: What has come; its first byte is the first of a request.
+            data: What has come.
 
         Returns:
-            The answers, and the bytes from the first request on that is not answered here.
+            The bytes from the first request on that is not for the lane.
         """
-        answers = []
-        while data:
-            request = self._parse(data)
-            if request is None:
-                break
-            api = quick_api(self._apis, request)
-            if api is None:
-                break
-            answers.append(self._frame(api, request))
-            data = self._parser.remaining()
-        return b"".join(answers), data
+        if self._waiting is not None or self._yielding:
+            self._queue(data)
+            return b""
+        if self._body is not None:
+            data = self._collect(self._body, data)
+        return self._answer_all(data) if data else b""
 
-    def is_one_request(self, data: bytes) -> bool:
-        """Whether bytes are exactly one request, so that the next one begins a new read."""
-        return self._feed(data) and not self._parser.remaining()
+    def close(self) -> None:
+        """The client has left."""
+        self._closed = True
+        self._queued.clear()
+        if self._body is not None:
+            self._body.timer.cancel()
+        if self._waiting is not None:
+            self._waiting.pending.future.cancel()
 
-    def _feed(self, data: bytes) -> bool:
-        self._body.clear()
-        self._parser.reset()
-        try:
-            self._parser.feed(data)
-        except Exception:  # noqa: BLE001 - gunicorn's own parser will say what is wrong
-            return False
-        return bool(self._parser.is_complete) and not self._parser.remaining_truncated
+    def _answer_all(self, data: bytes) -> bytes:
+        """Answer the requests that bytes begin with; what is left is not for the lane."""
+        answers = b""
+        for _ in range(_IN_ONE_GO):
+            end = data.find(END) + len(END)
+            head = self._heads.read(data[:end]) if end >= len(END) else None
+            if head is None:
+                self._write(answers)
+                return data
+            whole = end + head.body_bytes
+            if len(data) < whole:
+                self._write(answers)
+                self._expect_body(head, data[end:])
+                return b""
+            answer = self._answer(head, data[end:whole])
+            data = data[whole:]
+            if answer is None:
+                self._write(answers)
+                self._queue(data)
+                return b""
+            answers = answers + answer if answers else answer
+            if not data or self._ending:
+                self._write(answers)
+                return b""
+        self._write(answers)
+        self._yield(data)
+        return b""
 
-    def _parse(self, data: bytes) -> Request | None:
-        """The request at the beginning, if it is whole and plain."""
-        if not self._feed(data):
+    def _answer(self, head: Head, body: bytes) -> bytes | None:
+        """The answer to a request; None if it is made elsewhere."""
+        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        request = Request("POST", head.path, head.query, head.headers, body)
+        answer = self._lane.answering.start(head.api, request, exchange, light=head.light)
+        if isinstance(answer, Pending):
+            self._wait(_Waiting(head, request, exchange, answer))
             return None
-        parser = self._parser
-        plain = (
-            parser.method == b"POST"
-            and parser.http_version == _HTTP_1_1
-            and parser.should_keep_alive
-            and b"%" not in parser.path
-        )
-        if not plain:
-            return None
-        headers = {}
-        for name, value in parser.asgi_headers:
-            # gunicorn has rules of its own for names with an underscore.
-            if name in _NOT_PLAIN or b"_" in name:
-                return None
-            headers[name.decode("latin-1")] = value.decode("latin-1")
-        if "host" not in headers:
-            return None
-        path, _, query = parser.path.decode("latin-1").partition("?")
-        return Request("POST", path, query, headers, b"".join(self._body))
+        self._exchanges.end(exchange, answer.status)
+        return self._framed(answer, exchange)
 
-    def _frame(self, api: Api, request: Request) -> bytes:
-        exchange = self._exchanges.begin(
-            request.method,
-            request.path,
-            self._client,
-            request.headers.get("x-request-id"),
-        )
-        response = api.answer(request, exchange)
-        self._exchanges.end(exchange, response.status)
+    def _framed(self, response: Response, exchange: Exchange) -> bytes:
+        """An answer's bytes; the last of a connection says so."""
+        if self._health.draining or self._ending:
+            self._ending = True
+            further = response.headers + _CLOSE
+            response = Response(response.status, response.body, response.content_type, further)
         return _framed(response, exchange.request_id)
+
+    def _write(self, answers: bytes) -> None:
+        if answers:
+            self._transport.write(answers)
+        if self._ending:
+            self._closed = True
+            self._queued.clear()
+            self._transport.close()
+
+    def _wait(self, waiting: _Waiting) -> None:
+        lane = self._lane
+        self._waiting = waiting
+        waiting.timer = lane.loop.call_later(lane.request_timeout_s, self._give_up, waiting)
+
+        def done(_: Any) -> None:
+            lane.loop.call_soon_threadsafe(self._finish, waiting)
+
+        waiting.pending.future.add_done_callback(done)
+
+    def _finish(self, waiting: _Waiting) -> None:
+        """Send an answer that was made elsewhere, and go on with what came meanwhile."""
+        if self._waiting is not waiting:
+            return  # it was given up
+        if waiting.pending.future.cancelled():
+            waiting.exchange.left()
+            self._end(waiting, Response(CLIENT_LEFT, b""))
+            return
+        self._end(waiting, waiting.pending.finish())
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        waiting.pending.future.cancel()
+        limit = f"the request took longer than {self._lane.request_timeout_s:g} s"
+        failed = waiting.head.api.fail(DeadlineExceeded(limit), waiting.request, waiting.exchange)
+        self._ending = True
+        self._end(waiting, failed)
+
+    def _end(self, waiting: _Waiting, response: Response) -> None:
+        self._waiting = None
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+        self._exchanges.end(waiting.exchange, response.status)
+        if self._closed:
+            return
+        self._write(self._framed(response, waiting.exchange))
+        self._go_on()
+
+    def _queue(self, data: bytes) -> None:
+        """Keep bytes that came behind a request which has no answer yet."""
+        self._queued += data
+        if len(self._queued) > _MAX_QUEUED_BYTES:
+            self._transport.pause_reading()
+
+    def _yield(self, data: bytes) -> None:
+        self._yielding = True
+        self._queue(data)
+        self._lane.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take the bytes that came meanwhile."""
+        self._yielding = False
+        if self._closed:
+            return
+        data = bytes(self._queued)
+        self._queued.clear()
+        if len(data) > _MAX_QUEUED_BYTES:
+            self._transport.resume_reading()
+        rest = self.receive(data) if data else b""
+        if rest:
+            self._hand_over(rest)
+
+    def _expect_body(self, head: Head, part: bytes) -> None:
+        timer = self._lane.loop.call_later(self._lane.body_timeout_s, self._refuse_body)
+        self._body = _Body(head, part, timer)
+
+    def _collect(self, body: _Body, data: bytes) -> bytes:
+        """Add to the body that is missing; answer it if it is whole.
+
+        Returns:
+            The bytes behind it.
+        """
+        if len(data) < body.missing:
+            body.parts.append(data)
+            body.missing -= len(data)
+            return b""
+        body.parts.append(data[: body.missing])
+        data = data[body.missing :]
+        self._body = None
+        body.timer.cancel()
+        answer = self._answer(body.head, b"".join(body.parts))
+        if answer is None:
+            self._queue(data)
+            return b""
+        self._write(answer)
+        return b"" if self._ending else data
+
+    def _refuse_body(self) -> None:
+        body, self._body = self._body, None
+        if body is None or self._closed:
+            return
+        head = body.head
+        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        request = Request("POST", head.path, head.query, head.headers)
+        error = RequestTimeout(f"the body did not arrive within {self._lane.body_timeout_s:g} s")
+        response = head.api.fail(error, request, exchange)
+        self._exchanges.end(exchange, response.status)
+        self._ending = True
+        self._write(self._framed(response, exchange))
+
+
+@lru_cache(maxsize=1024)
+def _start(status: int, content_type: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """What an answer begins with, up to the headers that differ from one to the next."""
+    lines = [("content-type", content_type), *headers]
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    return (head + "".join(f"{name}: {value}\r\n" for name, value in lines)).encode("latin-1")
 
 
 def _framed(response: Response, request_id: str) -> bytes:
-    further = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
-    head = (
-        f"{_STATUS_LINES[response.status]}"
-        f"content-type: {response.content_type}\r\n"
-        f"content-length: {len(response.body)}\r\n"
-        f"{REQUEST_ID_HEADER}: {request_id}\r\n"
-        f"{further}\r\n"
+    body = response.body
+    return b"%bcontent-length: %d\r\n%b: %b\r\n\r\n%b" % (
+        _start(response.status, response.content_type, response.headers),
+        len(body),
+        _ID_NAME,
+        request_id.encode(),
+        body,
     )
-    return head.encode("latin-1") + response.body

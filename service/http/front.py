@@ -1,8 +1,8 @@
-"""The ASGI application before Flask: bodies read within limits, quick requests answered.
+"""The ASGI application before Flask: bodies read within limits, the protocols answered.
 
-A request is read whole before anything else, so a slow client holds no thread. A small
-one that the event loop may answer is answered here, by the same functions that the Flask
-application calls; every other goes to Flask in a thread.
+A request is read whole before anything else, so a slow client holds no thread. Those of a
+protocol are answered here, by the same functions that the Flask application calls; every
+other goes to Flask in a thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from a2wsgi import WSGIMiddleware
 
 from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
-from service.http.messages import REQUEST_ID_HEADER, Request, Response, quick_api
+from service.http.answering import Answering
+from service.http.messages import (
+    CLIENT_LEFT,
+    REQUEST_ID_HEADER,
+    Request,
+    Response,
+    find_api,
+    refusal,
+)
 from service.protocols.tensorflow_serving import encode_error
 
 if TYPE_CHECKING:
@@ -46,11 +54,13 @@ class Front:
 
     Attributes:
         health: Set ``draining`` there when the worker goes down.
+        answering: Begins answers; its threads are Flask's.
     """
 
     def __init__(self, flask: Flask, parts: Parts, settings: Settings) -> None:
         self.health = parts.health
         self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.rest_api_num_threads)
+        self.answering = Answering(self._flask.executor)
         self._apis = parts.apis
         self._exchanges = parts.exchanges
         self._max_body_bytes = settings.max_body_bytes
@@ -71,7 +81,7 @@ class Front:
         if self.health.draining:
             send = _closing(send)
         request = _request(scope, body)
-        api = quick_api(self._apis, request)
+        api = find_api(self._apis, request.path)
         if api is not None:
             await self._answer(scope, send, api, request)
         else:
@@ -86,8 +96,7 @@ class Front:
         except TimeoutError:
             if answering.started:
                 raise
-            limit = f"the request took longer than {self._request_timeout_s:g} s"
-            await self._refuse(scope, send, DeadlineExceeded(limit))
+            await self._refuse(scope, send, DeadlineExceeded(self._too_long()))
 
     def finish(self) -> None:
         """Wait for Flask's threads; those of clients that have left are still at work.
@@ -98,12 +107,33 @@ class Front:
 
     async def _answer(self, scope: Scope, send: Send, api: Api, request: Request) -> None:
         exchange = self._begin(scope)
-        await self._send(send, exchange, api.answer(request, exchange))
+        light = api.is_light(request.method, request.path, request.headers)
+        step = self.answering.start(api, request, exchange, light=light)
+        if isinstance(step, Response):
+            await self._send(send, exchange, step)
+            return
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                await asyncio.wait([asyncio.wrap_future(step.future)])
+        except asyncio.CancelledError:
+            step.future.cancel()
+            exchange.left()
+            self._exchanges.end(exchange, CLIENT_LEFT)
+            raise
+        except TimeoutError:
+            step.future.cancel()
+            failed = api.fail(DeadlineExceeded(self._too_long()), request, exchange)
+            await self._send(_closing(send), exchange, failed)
+            return
+        await self._send(send, exchange, step.finish())
+
+    def _too_long(self) -> str:
+        return f"the request took longer than {self._request_timeout_s:g} s"
 
     async def _refuse(self, scope: Scope, send: Send, error: HearthError) -> None:
         exchange = self._begin(scope)
-        status, body = encode_error(exchange.failed(error))
-        await self._send(_closing(send), exchange, Response(status, body))
+        refused = refusal(*encode_error(exchange.failed(error)))
+        await self._send(_closing(send), exchange, refused)
 
     def _begin(self, scope: Scope) -> Exchange:
         request_id = _header(scope, REQUEST_ID_HEADER.lower().encode())
@@ -120,7 +150,7 @@ class Front:
             "content-type": response.content_type,
             "content-length": str(len(response.body)),
             REQUEST_ID_HEADER: exchange.request_id,
-            **response.headers,
+            **dict(response.headers),
         }
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         self._exchanges.end(exchange, response.status)

@@ -5,15 +5,17 @@ One model answers: the only one that is served, or the one that the settings nam
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from service import VERSION
 from service.errors import HearthError, InvalidRequest, ModelNotFound, RouteNotFound
 from service.http.encoding import plain_body
-from service.http.messages import JSON, VERSION_HEADER, Response
+from service.http.messages import JSON, Api, Inference, Response, refusal, version_header
 from service.protocols import invocations
 
 if TYPE_CHECKING:
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.health import Health
     from service.http.messages import Request
+    from service.inference.executor import Tensors
     from service.protocols.invocations import Invocation
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
+
+    Begin = Callable[[Exchange, Request], Response | Inference]
 
 _PROTOCOL: Final = "mlflow"
 _INVOCATIONS: Final = "/invocations"
@@ -72,7 +77,7 @@ def find_problem(repository: Repository, health: Health, default_model: str) -> 
     return ""
 
 
-class Invocations:
+class Invocations(Api):
     """Answers ``/ping``, ``/health``, ``/version`` and ``/invocations``.
 
     Args:
@@ -89,7 +94,7 @@ class Invocations:
         self._limit_bytes = limit_bytes
         self._health = health
         self._default_model = default_model
-        self._answers: Mapping[str, tuple[str, Callable[[Exchange, Request], Response]]] = {
+        self._begins: Mapping[str, tuple[str, Begin]] = {
             "/ping": ("GET", self._ping),
             "/health": ("GET", self._ping),
             "/version": ("GET", self._version),
@@ -100,28 +105,25 @@ class Invocations:
         """Whether a path is one of the four."""
         return path in _PATHS
 
-    def is_quick(self, request: Request) -> bool:
-        """Whether it is a question after health, or for a model that runs in microseconds."""
-        if request.path != _INVOCATIONS:
-            return request.method == "GET"
-        if "content-encoding" in request.headers:
-            return False  # it may be a thousand times as large as it came
-        try:
-            return find_default(self._repository, self._default_model).executor.quick
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
-            return False
+    def is_light(self, _method: str, _path: str, headers: Mapping[str, str]) -> bool:
+        """Whether it is as small as it looks."""
+        return "content-encoding" not in headers  # it may be a thousand times as large as it came
 
-    def answer(self, request: Request, exchange: Exchange) -> Response:
-        """Answer one request; see ``Api.answer``."""
+    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+        """Begin one request; see ``Api.begin``."""
         exchange.protocol = _PROTOCOL
         exchange.route = request.path.removeprefix("/")
-        method, answer = self._answers[request.path]
-        try:
-            _check_method(request, method)
-            return answer(exchange, request)
-        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
-            status, body = invocations.encode_error(exchange.failed(error))
-            return Response(status, body, headers={"Allow": method} if status == 405 else {})
+        method, begin = self._begins[request.path]
+        _check_method(request, method)
+        return begin(exchange, request)
+
+    def fail(self, error: Exception, request: Request, exchange: Exchange) -> Response:
+        """The answer to a request that went wrong."""
+        refused = refusal(*invocations.encode_error(exchange.failed(error)))
+        if refused.status != HTTPStatus.METHOD_NOT_ALLOWED:
+            return refused
+        method, _ = self._begins[request.path]
+        return msgspec.structs.replace(refused, headers=(("Allow", method),))
 
     def _ping(self, exchange: Exchange, _request: Request) -> Response:
         # MLflow's server has no other status for this than 200 and 404.
@@ -136,7 +138,7 @@ class Invocations:
         # Bare text called JSON, as MLflow's server sends it.
         return Response(200, VERSION.encode())
 
-    def _invoke(self, exchange: Exchange, request: Request) -> Response:
+    def _invoke(self, exchange: Exchange, request: Request) -> Response | Inference:
         content = invocations.read_content_type(request.headers.get("content-type"))
         if content.refusal:
             exchange.outcome = InvalidRequest.__name__
@@ -146,20 +148,22 @@ class Invocations:
             body = plain_body(request.headers, request.body, self._limit_bytes)
             invocation = invocations.parse(body, content.type)
         except InvalidRequest as error:
-            status, body = invocations.encode_error(exchange.failed(error), malformed=True)
-            return Response(status, body)
+            return refusal(*invocations.encode_error(exchange.failed(error), malformed=True))
         return self._predict(exchange, invocation, _answer_type(request))
 
-    def _predict(self, exchange: Exchange, invocation: Invocation, answer_type: str) -> Response:
+    def _predict(self, exchange: Exchange, invocation: Invocation, answer_type: str) -> Inference:
         version = find_default(self._repository, self._default_model)
         exchange.answers(version)
         signature = version.signature(invocation.signature_name)
         features = version.feature_names(signature)
         inputs = invocations.to_inputs(invocation.data, signature, features)
-        outputs = version.predict(invocation.signature_name, inputs)
-        body = invocations.encode(outputs, answer_type)
-        exchange.rows = len(next(iter(outputs.values()), ()))
-        return Response(200, body, answer_type, {VERSION_HEADER: str(version.number)})
+
+        def encode(outputs: Tensors) -> Response:
+            exchange.rows = len(next(iter(outputs.values()), ()))
+            body = invocations.encode(outputs, answer_type)
+            return Response(200, body, answer_type, version_header(version.number))
+
+        return Inference(version, invocation.signature_name, inputs, encode)
 
 
 def _check_method(request: Request, expected: str) -> None:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
 
     from service.exchange import Exchange
+    from service.inference.executor import Tensors
+    from service.repository.version import ModelVersion
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 VERSION_HEADER: Final = "X-Model-Version"
 # Bytes of a body up to which reading and running it cost the loop well under a millisecond.
 QUICK_BYTES: Final = 16 * 1024
 JSON: Final = "application/json"
+# Nobody is there any more to read such an answer: the status is for the log.
+CLIENT_LEFT: Final = 499
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A request, whole.
 
     Attributes:
@@ -32,50 +42,104 @@ class Request:
     method: str
     path: str
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True, gc=False):
     """An answer.
 
     Attributes:
         status: The HTTP status.
         body: The body.
         content_type: The body's type.
-        headers: Further headers.
+        headers: Names and values of further headers.
     """
 
     status: int
     body: bytes
     content_type: str = JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
 
 
-class Api(Protocol):
+class Inference(msgspec.Struct, frozen=True):
+    """A run of a network that an answer waits for.
+
+    Attributes:
+        version: The version that runs.
+        signature: The signature.
+        inputs: An array for every input of the signature; or serialised ``tf.Example``
+            messages, for a signature that takes those.
+        encode: From the outputs to the answer.
+    """
+
+    version: ModelVersion
+    signature: str
+    inputs: dict[str, NDArray[Any]] | list[bytes]
+    encode: Callable[[Tensors], Response]
+
+    def run(self) -> Tensors:
+        """Run it in this thread; see ``ModelVersion.predict``."""
+        if isinstance(self.inputs, dict):
+            return self.version.predict(self.signature, self.inputs)
+        return self.version.run_examples(self.signature, self.inputs)
+
+    def submit(self) -> Future[dict[str, NDArray[Any]]]:
+        """Let it be joined with others that wait; see ``ModelVersion.submit``."""
+        if isinstance(self.inputs, dict):
+            return self.version.submit(self.signature, self.inputs)
+        return self.version.submit_examples(self.signature, self.inputs)
+
+
+def refusal(status: int, body: bytes) -> Response:
+    """The answer to a request that is refused; one that came too early is told when to come."""
+    # Seconds: what waits now is done by then.
+    headers = (("Retry-After", "1"),) if status == HTTPStatus.TOO_MANY_REQUESTS else ()
+    return Response(status, body, headers=headers)
+
+
+class Api(ABC):
     """One protocol's routes."""
 
+    @abstractmethod
     def owns(self, path: str) -> bool:
         """Whether a path is one of this protocol's, known or not."""
 
-    def is_quick(self, request: Request) -> bool:
-        """Whether a small request costs so little that an event loop may answer it."""
+    @abstractmethod
+    def is_light(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether beginning a small request of such a head costs an event loop next to nothing."""
 
-    def answer(self, request: Request, exchange: Exchange) -> Response:
-        """Answer a request; whatever goes wrong is answered too, in the protocol's form.
+    @abstractmethod
+    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+        """Answer a request as far as it goes without a network's run.
 
         Args:
             request: The request.
             exchange: Where what is learnt of it is noted, for log and metrics.
+
+        Raises:
+            Exception: Anything; ``fail`` makes an answer of it.
         """
 
+    @abstractmethod
+    def fail(self, error: Exception, request: Request, exchange: Exchange) -> Response:
+        """What is answered, in the protocol's form, when something went wrong."""
 
-def quick_api(apis: Sequence[Api], request: Request) -> Api | None:
-    """The protocol that may answer a request on the event loop, if there is one."""
-    if len(request.body) > QUICK_BYTES:
-        return None
-    for api in apis:
-        if api.owns(request.path):
-            return api if api.is_quick(request) else None
-    return None
+    def answer(self, request: Request, exchange: Exchange) -> Response:
+        """Answer a request in this thread; whatever goes wrong is answered too."""
+        try:
+            step = self.begin(request, exchange)
+            return step if isinstance(step, Response) else step.encode(step.run())
+        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
+            return self.fail(error, request, exchange)
+
+
+@lru_cache(maxsize=1024)
+def version_header(number: int) -> tuple[tuple[str, str], ...]:
+    """The header that says which version has answered."""
+    return ((VERSION_HEADER, str(number)),)
+
+
+def find_api(apis: Sequence[Api], path: str) -> Api | None:
+    """The protocol that a path is one of, if there is one."""
+    return next((api for api in apis if api.owns(path)), None)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from service.errors import NotReady
+from service.errors import HearthError, NotReady
 from service.http.encoding import pack, plain_body
-from service.http.messages import JSON, VERSION_HEADER, Response
+from service.http.messages import JSON, Api, Inference, Response, refusal, version_header
 from service.protocols import json_body, open_inference
 from service.protocols import open_inference_rest as wire
 
@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 
     from service.exchange import Exchange
     from service.http.messages import Request
+    from service.inference.executor import Tensors
     from service.protocols.open_inference import Route
     from service.protocols.open_inference_dataplane import Dataplane
+    from service.protocols.open_inference_rest import InferBody
 
-    Answer = Callable[[Route, Request, Exchange], Response]
+    Begin = Callable[[Route, Request, Exchange], Response | Inference]
 
 PROTOCOL: Final = "open_inference"
 JSON_LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 _BINARY: Final = "application/octet-stream"
-_ALWAYS_QUICK: Final = frozenset({"live", "ready", "server", "model_ready", "metadata"})
+# The others wait for every worker, or write much.
+_LIGHT: Final = frozenset({"infer", "live", "ready", "server", "model_ready", "metadata"})
 
 
-class OpenInference:
+class OpenInference(Api):
     """Answers what stands below ``/v2``.
 
     Args:
@@ -35,7 +38,7 @@ class OpenInference:
 
     def __init__(self, dataplane: Dataplane) -> None:
         self._dataplane = dataplane
-        self._answers: Mapping[str, Answer] = {
+        self._begins: Mapping[str, Begin] = {
             "infer": self._infer,
             "live": self._live,
             "ready": self._ready,
@@ -53,44 +56,40 @@ class OpenInference:
         """Whether a path is below ``/v2``."""
         return path == "/v2" or path.startswith("/v2/")
 
-    def is_quick(self, request: Request) -> bool:
-        """Whether it asks for little, of a model that runs in microseconds."""
+    def is_light(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether it asks for little, and is as small as it looks."""
         try:
-            route = open_inference.parse_route(request.method, request.path)
-            if route.verb in _ALWAYS_QUICK:
-                return True
-            # What a compressed body holds is not known before it is inflated.
-            plain = "content-encoding" not in request.headers
-            quick = route.verb == "infer" and plain
-            return quick and self._dataplane.is_quick(route.model, route.version)
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
-            return False
+            verb = open_inference.parse_route(method, path).verb
+        except HearthError:
+            return True
+        return verb in _LIGHT and "content-encoding" not in headers
 
-    def answer(self, request: Request, exchange: Exchange) -> Response:
-        """Answer one request; see ``Api.answer``."""
+    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+        """Begin one request; see ``Api.begin``."""
         exchange.protocol = PROTOCOL
-        try:
-            route = open_inference.parse_route(request.method, request.path)
-            exchange.route = route.verb
-            return self._answers[route.verb](route, request, exchange)
-        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
-            status, text = open_inference.encode_error(exchange.failed(error))
-            return Response(status, text)
+        route = open_inference.parse_route(request.method, request.path)
+        exchange.route = route.verb
+        return self._begins[route.verb](route, request, exchange)
 
-    def _infer(self, route: Route, request: Request, exchange: Exchange) -> Response:
+    def fail(self, error: Exception, _request: Request, exchange: Exchange) -> Response:
+        """The answer to a request that went wrong."""
+        if exchange.route == "infer":
+            self._dataplane.failed(exchange)
+        return refusal(*open_inference.encode_error(exchange.failed(error)))
+
+    def _infer(self, route: Route, request: Request, exchange: Exchange) -> Inference:
         body = self._body(request)
         length = wire.parse_json_length(request.headers.get(JSON_LENGTH_HEADER.lower()), body)
         asked, wanted = wire.parse_infer(route.model, route.version, body, length)
-        answer = self._dataplane.infer(
-            asked, exchange, lambda version, outputs: wire.encode_infer(version, outputs, wanted)
-        )
-        headers = {VERSION_HEADER: exchange.version}
-        if answer.json_bytes is not None:
-            headers[JSON_LENGTH_HEADER] = str(answer.json_bytes)
-        packed, encoding = pack(answer.body, request.headers.get("accept-encoding", ""))
-        if encoding:
-            headers["Content-Encoding"] = encoding
-        return Response(200, packed, JSON if answer.json_bytes is None else _BINARY, headers)
+        running = self._dataplane.begin(asked, exchange)
+
+        def encode(outputs: Tensors) -> Response:
+            answer = running.finish(
+                outputs, lambda chosen: wire.encode_infer(running.version, chosen, wanted)
+            )
+            return _packed(answer, request, running.version.number)
+
+        return Inference(running.version, running.signature, running.inputs, encode)
 
     def _live(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
         return _json({"live": True})
@@ -139,6 +138,18 @@ def _readiness(document: Mapping[str, Any], problem: str, exchange: Exchange) ->
     exchange.outcome = NotReady.__name__
     exchange.error = problem
     return Response(503, json_body.encode({**document, "ready": False, "error": problem}))
+
+
+def _packed(answer: InferBody, request: Request, number: int) -> Response:
+    """An answer with tensors, compressed where its caller takes that."""
+    headers = version_header(number)
+    if answer.json_bytes is not None:
+        headers += ((JSON_LENGTH_HEADER, str(answer.json_bytes)),)
+    accepted = request.headers.get("accept-encoding", "")
+    body, encoding = pack(answer.body, accepted) if accepted else (answer.body, "")
+    if encoding:
+        headers += (("Content-Encoding", encoding),)
+    return Response(200, body, JSON if answer.json_bytes is None else _BINARY, headers)
 
 
 def _json(document: Any) -> Response:

@@ -6,14 +6,13 @@ It knows no web framework: Flask and the event loop call the same functions.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from service.errors import InvalidRequest, ModelNotFound, SignatureNotFound
 from service.http.encoding import plain_body
-from service.http.messages import VERSION_HEADER, Response
+from service.http.messages import Api, Inference, Response, refusal, version_header
 from service.protocols import json_body, kserve_v1, tensorflow_serving
 from service.protocols.examples import from_json
 
@@ -30,16 +29,19 @@ if TYPE_CHECKING:
 _PATHS: Final = re.compile(r"/v1(/|$)", re.IGNORECASE)
 _PROTOCOL: Final = "tensorflow_serving"
 _KSERVE: Final = "kserve_v1"
-_VARIES: Final = {"Vary": "User-Agent"}
-_CORS: Final = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "POST, GET",
-    "Access-Control-Allow-Headers": "Content-Type",
+_VARIES: Final = (("Vary", "User-Agent"),)
+_CORS: Final = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, GET"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+)
+_RESULTS: Final[Mapping[str, Callable[[Tensors, int], bytes]]] = {
+    "classify": tensorflow_serving.encode_classify,
+    "regress": tensorflow_serving.encode_regress,
 }
-_INFERENCE: Final = frozenset({"predict", "classify", "regress"})
 
 
-class TensorFlowServing:
+class TensorFlowServing(Api):
     """Answers what stands below ``/v1``.
 
     Args:
@@ -51,11 +53,11 @@ class TensorFlowServing:
     def __init__(self, repository: Repository, limit_bytes: int, *, cors: bool = False) -> None:
         self._repository = repository
         self._limit_bytes = limit_bytes
-        self._headers = _CORS if cors else {}
-        self._answers: Mapping[str, Callable[[Exchange, Route, bytes], Response]] = {
+        self._headers = _CORS if cors else ()
+        self._begins: Mapping[str, Callable[[Exchange, Route, bytes], Response | Inference]] = {
             "predict": self._predict,
-            "classify": self._classify,
-            "regress": self._regress,
+            "classify": self._run_examples,
+            "regress": self._run_examples,
             "models": self._models,
             "status": self._status,
             "metadata": self._metadata,
@@ -66,60 +68,44 @@ class TensorFlowServing:
         """Whether a path is below ``/v1``."""
         return _PATHS.match(path) is not None
 
-    def is_quick(self, request: Request) -> bool:
-        """Whether it is for a model that runs in microseconds, and as small as it looks."""
-        if request.headers.get("content-encoding"):
-            return False
-        try:
-            route = tensorflow_serving.parse_route(request.method, request.path, request.query)
-            return route.verb in _INFERENCE and self._find(route).executor.quick
-        except Exception:  # noqa: BLE001 - whatever it is, the ordinary way says so
-            return False
+    def is_light(self, _method: str, _path: str, headers: Mapping[str, str]) -> bool:
+        """Whether it is as small as it looks."""
+        return not headers.get("content-encoding")
 
-    def answer(self, request: Request, exchange: Exchange) -> Response:
-        """Answer one request; see ``Api.answer``."""
+    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+        """Begin one request; see ``Api.begin``."""
         exchange.protocol = _PROTOCOL
-        response = self._respond(request, exchange)
-        if not self._headers:
-            return response
-        return replace(response, headers={**response.headers, **self._headers})
-
-    def _respond(self, request: Request, exchange: Exchange) -> Response:
         if request.method == "OPTIONS":
-            return _preflight(request, exchange)
-        try:
-            route = tensorflow_serving.parse_route(request.method, request.path, request.query)
-            exchange.route = route.verb
-            if _asks_for_readiness(request, route):
-                return self._readiness(exchange, route)
-            body = plain_body(request.headers, request.body, self._limit_bytes)
-            return self._answers[route.verb](exchange, route, body)
-        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
-            status, text = tensorflow_serving.encode_error(exchange.failed(error))
-            return Response(status, text)
+            return _preflight(request, exchange, self._headers)
+        route = tensorflow_serving.parse_route(request.method, request.path, request.query)
+        exchange.route = route.verb
+        if route.verb == "status" and _asks_for_readiness(request, route):
+            return self._readiness(exchange, route)
+        body = plain_body(request.headers, request.body, self._limit_bytes)
+        return self._begins[route.verb](exchange, route, body)
 
-    def _predict(self, exchange: Exchange, route: Route, body: bytes) -> Response:
+    def fail(self, error: Exception, _request: Request, exchange: Exchange) -> Response:
+        """The answer to a request that went wrong."""
+        refused = refusal(*tensorflow_serving.encode_error(exchange.failed(error)))
+        if not self._headers:
+            return refused
+        return msgspec.structs.replace(refused, headers=refused.headers + self._headers)
+
+    def _predict(self, exchange: Exchange, route: Route, body: bytes) -> Inference:
         request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
         exchange.answers(version)
         signature = version.signature(request.signature_name)
         inputs = tensorflow_serving.to_inputs(request, signature, version.feature_names(signature))
-        outputs = version.predict(request.signature_name, inputs)
-        exchange.rows = _rows(outputs)
-        answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
-        return _of(version, answer)
 
-    def _classify(self, exchange: Exchange, route: Route, body: bytes) -> Response:
-        version, outputs = self._run_examples(exchange, route, body)
-        return _of(version, tensorflow_serving.encode_classify(outputs, exchange.rows))
+        def encode(outputs: Tensors) -> Response:
+            exchange.rows = _rows(outputs)
+            answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
+            return self._of(version, answer)
 
-    def _regress(self, exchange: Exchange, route: Route, body: bytes) -> Response:
-        version, outputs = self._run_examples(exchange, route, body)
-        return _of(version, tensorflow_serving.encode_regress(outputs, exchange.rows))
+        return Inference(version, request.signature_name, inputs, encode)
 
-    def _run_examples(
-        self, exchange: Exchange, route: Route, body: bytes
-    ) -> tuple[ModelVersion, Tensors]:
+    def _run_examples(self, exchange: Exchange, route: Route, body: bytes) -> Inference:
         request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
         exchange.answers(version)
@@ -129,16 +115,19 @@ class TensorFlowServing:
             raise InvalidRequest(f"No signature was found with the name: {error.name}") from error
         examples = from_json(request.document, route.verb)
         exchange.rows = len(examples)
-        return version, version.run_examples(name, examples)
+        write = _RESULTS[route.verb]
+        return Inference(
+            version, name, examples, lambda it: self._of(version, write(it, len(examples)))
+        )
 
     def _models(self, _exchange: Exchange, _route: Route, _body: bytes) -> Response:
-        return Response(200, json_body.encode({"models": self._repository.names()}))
+        return self._answer(json_body.encode({"models": self._repository.names()}))
 
     def _status(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         # TensorFlow Serving pays no heed to a label here.
         statuses = tensorflow_serving.find_statuses(self._repository, route.model, route.version)
         exchange.model = route.model
-        return Response(200, tensorflow_serving.encode_status(statuses), headers=_VARIES)
+        return self._answer(tensorflow_serving.encode_status(statuses), _VARIES)
 
     def _readiness(self, exchange: Exchange, route: Route) -> Response:
         exchange.protocol = _KSERVE
@@ -149,7 +138,7 @@ class TensorFlowServing:
         status, keys = kserve_v1.readiness(route.model, ready=ready)
         statuses = self._repository.statuses(route.model) if ready else []
         body = tensorflow_serving.encode_status(statuses, keys)
-        return Response(status, body, headers=_VARIES)
+        return Response(status, body, headers=_VARIES + self._headers)
 
     def _metadata(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         version = self._find(route)
@@ -157,14 +146,20 @@ class TensorFlowServing:
         answer = tensorflow_serving.encode_metadata(
             version.model, version.number, version.signatures
         )
-        return _of(version, answer)
+        return self._of(version, answer)
 
     def _contract(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         version = self._find(route)
         exchange.answers(version)
         if version.contract is None:
             raise ModelNotFound(f"version {version.number} of {version.model} has no contract")
-        return _of(version, msgspec.json.encode(version.contract))
+        return self._of(version, msgspec.json.encode(version.contract))
+
+    def _answer(self, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        return Response(200, body, headers=headers + self._headers)
+
+    def _of(self, version: ModelVersion, body: bytes) -> Response:
+        return self._answer(body, version_header(version.number))
 
     def _find(self, route: Route) -> ModelVersion:
         return tensorflow_serving.find_version(
@@ -178,17 +173,15 @@ def _asks_for_readiness(request: Request, route: Route) -> bool:
     return kserve_v1.is_client(request.headers.get("user-agent", ""))
 
 
-def _preflight(request: Request, exchange: Exchange) -> Response:
+def _preflight(
+    request: Request, exchange: Exchange, headers: tuple[tuple[str, str], ...]
+) -> Response:
     """Answer a browser that asks whether it may ask; to anybody else that makes no sense."""
     exchange.route = "preflight"
     if request.headers.get("origin", "").startswith(("http://", "https://")):
-        return Response(200, b"")
+        return Response(200, b"", headers=headers)
     exchange.outcome = InvalidRequest.__name__
-    return Response(400, b"")
-
-
-def _of(version: ModelVersion, body: bytes) -> Response:
-    return Response(200, body, headers={VERSION_HEADER: str(version.number)})
+    return Response(400, b"", headers=headers)
 
 
 def _rows(outputs: Mapping[str, object]) -> int:

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Final
 from service.errors import HearthError, NotReady, RouteNotFound
 from service.http.encoding import plain_body
 from service.http.invocations import find_default, find_problem
-from service.http.messages import VERSION_HEADER, Response
+from service.http.messages import Api, Inference, Response, refusal, version_header
 from service.protocols import json_body, tensorflow_serving, vertex
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from service.exchange import Exchange
     from service.health import Health
     from service.http.messages import Request
+    from service.inference.executor import Tensors
     from service.repository.repository import Repository
     from service.settings import Settings
 
 _PROTOCOL: Final = "vertex"
 
 
-class Vertex:
+class Vertex(Api):
     """Answers the routes of ``AIP_HEALTH_ROUTE`` and ``AIP_PREDICT_ROUTE``.
 
     A route that is TensorFlow Serving's already is left to it.
@@ -43,33 +46,23 @@ class Vertex:
         """Whether a path is one of the two."""
         return path != "" and path in {self._health_route, self._predict_route}
 
-    def is_quick(self, request: Request) -> bool:
-        """Whether it is a question after health, or for a model that runs in microseconds."""
-        if "content-encoding" in request.headers:
-            return False  # it may be a thousand times as large as it came
-        try:
-            if request.method == "POST":
-                return find_default(self._repository, self._default_model).executor.quick
-        except HearthError:
-            return False
-        return request.method == "GET"
+    def is_light(self, _method: str, _path: str, headers: Mapping[str, str]) -> bool:
+        """Whether it is as small as it looks."""
+        return "content-encoding" not in headers  # it may be a thousand times as large as it came
 
-    def answer(self, request: Request, exchange: Exchange) -> Response:
-        """Answer one request; see ``Api.answer``."""
+    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+        """Begin one request; see ``Api.begin``."""
         exchange.protocol = _PROTOCOL
-        try:
-            return self._route(request, exchange)
-        except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
-            status, body = tensorflow_serving.encode_error(exchange.failed(error))
-            return Response(status, body)
-
-    def _route(self, request: Request, exchange: Exchange) -> Response:
         if request.path == self._health_route and request.method in {"GET", "HEAD"}:
             return self._answer_health(exchange)
         if request.path == self._predict_route and request.method == "POST":
             body = plain_body(request.headers, request.body, self._limit_bytes)
             return self._predict(exchange, body)
         raise RouteNotFound(f"{request.method} {request.path} is not a route")
+
+    def fail(self, error: Exception, _request: Request, exchange: Exchange) -> Response:
+        """The answer to a request that went wrong."""
+        return refusal(*tensorflow_serving.encode_error(exchange.failed(error)))
 
     def _answer_health(self, exchange: Exchange) -> Response:
         exchange.route = "health"
@@ -78,7 +71,7 @@ class Vertex:
             raise NotReady(problem)
         return Response(200, json_body.encode({"ready": True}))
 
-    def _predict(self, exchange: Exchange, body: bytes) -> Response:
+    def _predict(self, exchange: Exchange, body: bytes) -> Inference:
         exchange.route = "predict"
         request = vertex.parse(body)
         version = find_default(self._repository, self._default_model)
@@ -86,10 +79,13 @@ class Vertex:
         signature = version.signature(request.signature_name)
         features = version.feature_names(signature)
         inputs = tensorflow_serving.to_inputs(request, signature, features)
-        outputs = version.predict(request.signature_name, inputs)
-        answer = tensorflow_serving.encode_predict(outputs, by_row=True)
-        exchange.rows = len(next(iter(outputs.values()), ()))
-        return Response(200, answer, headers={VERSION_HEADER: str(version.number)})
+
+        def encode(outputs: Tensors) -> Response:
+            answer = tensorflow_serving.encode_predict(outputs, by_row=True)
+            exchange.rows = len(next(iter(outputs.values()), ()))
+            return Response(200, answer, headers=version_header(version.number))
+
+        return Inference(version, request.signature_name, inputs, encode)
 
 
 def _unless_taken(method: str, route: str) -> str:

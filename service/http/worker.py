@@ -18,17 +18,20 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
+from service.http.fast_lane import FastLane
 from service.http.messages import JSON
 from service.protocols import json_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from service.http.fast_lane import FastLane
+    from service.http.fast_lane import Lane
     from service.process import Process
 
 _HEARTBEAT_S: Final = 1.0
 _DRAIN_POLL_S: Final = 0.02
+# Seconds between hand-overs of a worker's counts: so old may they be in another's scrape.
+_METRICS_S: Final = 0.25
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
@@ -37,66 +40,85 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, worker: Worker) -> None:
         super().__init__(worker)
         self._connections = worker.connections
+        self._health = worker.process.health
         self._head_timeout_s = worker.process.settings.header_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
         self._lane: FastLane | None = None
-        self._answered_s = 0.0
+        self._in_lane = False
+        # gunicorn holds part of a request: only it knows where the next begins.
+        self._holds_part = False
+        self._asked = False
+        self._active = False
+        self._idle_since_s = 0.0
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is being received or answered."""
-        asked = self.req_count > 1 or self._answered_s > 0
-        return self._awaiting_request and self._head_timer is None and asked
+        asked = self.req_count > 1 or self._asked
+        lane_idle = self._lane is None or self._lane.is_idle
+        return asked and lane_idle and self._awaiting_request and not self._has_begun
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether gunicorn holds part of a request, or one that it has not looked at."""
+        return self._holds_part or self._request_ready.is_set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the first head is due."""
         self._connections.add(self)
         super().connection_made(transport)
-        self._lane = self._open_lane()
+        if self._request_ready is not None:  # else it speaks HTTP/2
+            peer = transport.get_extra_info("peername")
+            client = peer[0] if isinstance(peer, tuple) else ""
+            self._lane = FastLane(self.worker.lane, self.transport, client, self._hand_over)
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes: what the fast lane can answer is answered, the rest is gunicorn's."""
-        if self._lane is not None and self._is_between_requests():
-            answers, data = self._lane.answer(data)
-            if answers:
-                self._head_arrived()
-                self._answered_s = self.worker.loop.time()
-                self._safe_write(answers)
-            if not data:
-                return
-            if not self._lane.is_one_request(data):
-                # Part of a request is gunicorn's now: only it knows where the next begins.
-                self._lane = None
+        """Take bytes: what is for the fast lane is answered there, the rest is gunicorn's."""
+        if self._in_lane or self._enter_lane():
+            self._active = True
+            data = self._lane.receive(data)  # type: ignore[union-attr]  # it is in it
+            if data:
+                self._hand_over(data)
+            return
         super().data_received(data)
 
-    def close_if_idle_since(self, time_s: float) -> None:
-        """End the connection if its last request was answered here, and before this time."""
-        if 0 < self._answered_s < time_s and self.req_count <= 1:
+    def pause_writing(self) -> None:
+        """The client does not read: gunicorn knows how to wait for it."""
+        super().pause_writing()
+        self.leave_lane()
+
+    def leave_lane(self) -> None:
+        """Give further requests to gunicorn; the lane finishes what it has."""
+        if self._lane is not None and self._lane.is_idle:
+            self._in_lane = False
+
+    def close_if_idle(self, now_s: float, limit_s: float) -> None:
+        """End the connection if the lane has had no request for so long; gunicorn ends its own."""
+        if self._active:
+            self._active, self._idle_since_s = False, now_s
+        elif self._in_lane and now_s - self._idle_since_s > limit_s:
             self.close_idle()
 
-    def _is_between_requests(self) -> bool:
-        """Whether gunicorn holds no byte of a request, and may write at once."""
-        return (
-            (self._awaiting_request or self.req_count == 0)
-            and not self._request_ready.is_set()
-            and not self._flow_control.write_paused
-            and not self.worker.process.health.draining
-        )
+    def _enter_lane(self) -> bool:
+        """Take to the lane, if gunicorn holds no byte of a request and owes no answer."""
+        between = self._awaiting_request or self.req_count == 0
+        if (
+            self._lane is None
+            or not between
+            or self._has_begun
+            or self._flow_control.write_paused
+            or self._health.draining
+        ):
+            return False
+        self._head_arrived()
+        self._cancel_keepalive_timer()
+        self._in_lane = self._asked = True
+        return True
 
-    def _open_lane(self) -> FastLane | None:
-        if self._request_ready is None:
-            return None  # it speaks HTTP/2
-        peer = self.transport.get_extra_info("peername")
-        cfg = self.cfg
-        limits = {
-            "limit_request_line": cfg.limit_request_line,
-            "limit_request_fields": cfg.limit_request_fields,
-            "limit_request_field_size": cfg.limit_request_field_size,
-        }
-        client = peer[0] if isinstance(peer, tuple) else ""
-        lane: FastLane = self.worker.process.fast_lane(client, limits)
-        return lane
+    def _hand_over(self, data: bytes) -> None:
+        self._in_lane = False
+        super().data_received(data)
 
     def _feed_callback_parser(self, data: bytes) -> bool:
         """Parse bytes, those too that came behind a request while it was answered.
@@ -104,7 +126,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         If they begin a head, the rest of it is due.
         """
         goes_on = bool(super()._feed_callback_parser(data))
-        if goes_on and not self._request_ready.is_set():
+        self._holds_part = not self._request_ready.is_set()
+        if goes_on and self._holds_part:
             self._expect_head()
         return goes_on
 
@@ -112,6 +135,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """End."""
         self._connections.discard(self)
         self._head_arrived()
+        if self._lane is not None:
+            self._lane.close()
         super().connection_lost(exc)
 
     def close_idle(self) -> None:
@@ -159,6 +184,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
+        self.lane: Lane
         self._stopping: asyncio.Event | None = None
 
     @property
@@ -174,6 +200,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_exit_signal(self) -> None:
         """SIGTERM: end in order."""
         self.process.health.draining = True
+        for connection in self.connections:
+            connection.leave_lane()
         delay_s = self.process.settings.shutdown_delay_s
         self.loop.call_later(delay_s, self._stop)
 
@@ -190,12 +218,14 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     async def _serve(self) -> None:
         self._stopping = asyncio.Event()
         heart = self.loop.create_task(self._beat())
+        counting = self.loop.create_task(self._hand_on_metrics())
         try:
             await self._begin()
             await self._stopping.wait()
             await self._drain()
         finally:
             heart.cancel()
+            counting.cancel()
             self.process.stop()
 
     async def _begin(self) -> None:
@@ -213,12 +243,19 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             self.notify()
             if self.ppid != os.getppid():
                 self._stop()
-            idle_since_s = self.loop.time() - self.cfg.keepalive
+            now_s = self.loop.time()
             for connection in list(self.connections):
-                connection.close_if_idle_since(idle_since_s)
+                connection.close_if_idle(now_s, self.cfg.keepalive)
             await asyncio.sleep(_HEARTBEAT_S)
 
+    async def _hand_on_metrics(self) -> None:
+        while True:
+            self.process.hand_on_metrics()
+            await asyncio.sleep(_METRICS_S)
+
     async def _listen(self) -> None:
+        names = ("limit_request_line", "limit_request_fields", "limit_request_field_size")
+        self.lane = self.process.lane(self.loop, {it: getattr(self.cfg, it) for it in names})
         for listener in self.sockets:
             server = await self.loop.create_server(
                 lambda: Connection(self), sock=listener.sock, ssl=self._get_ssl_context()

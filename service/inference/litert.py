@@ -14,7 +14,7 @@ from service.inference.executor import LITERT
 from service.inference.signature import DEFAULT_SIGNATURE, Signature, shape_text, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # An interpreter keeps the memory of its largest batch: one that ran more rows than
 # this is dropped afterwards instead of being kept ready.
 _KEPT_ROWS: Final = 4096
+
+# Bytes of a model up to which an interpreter is kept for every class of batch sizes: each
+# holds the weights in a form of its own.
+_CLASSED_BYTES: Final = 2**20
 
 # A call of so many rows is timed when a model is opened, as often, and the best time counts.
 _TIMED_ROWS: Final = 16
@@ -39,55 +43,69 @@ class _Subgraph:
     def __init__(self, interpreter: Any, index: int, tensors: Mapping[str, Any]) -> None:
         self._interpreter = interpreter
         self._index = index
-        self._inputs: Mapping[str, int] = tensors["inputs"]
-        self._outputs: Mapping[str, int] = tensors["outputs"]
+        self._inputs: Sequence[tuple[str, int]] = list(tensors["inputs"].items())
+        self._outputs: Sequence[tuple[str, int]] = list(tensors["outputs"].items())
         self._shapes: dict[str, tuple[int, ...]] = {}
 
-    def run(self, inputs: Tensors) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Tensors, specs: Mapping[str, TensorSpec]) -> dict[str, NDArray[Any]]:
         """Run it.
 
+        Args:
+            inputs: An array for every input.
+            specs: What each input takes; shapes that have just run are not looked at again.
+
         Raises:
+            InvalidRequest: A shape is none that an input takes.
             ValueError: An array is of another type, or the graph takes no such shapes.
             RuntimeError: An operation failed.
         """
-        interpreter, index = self._interpreter, self._index
-        for name in self._inputs:
-            if self._shapes.get(name) != inputs[name].shape:
-                self._resize(inputs)
+        interpreter, index, shapes = self._interpreter, self._index, self._shapes
+        for name, _ in self._inputs:
+            if shapes.get(name) != inputs[name].shape:
+                self._resize(inputs, specs)
                 break
-        for name, tensor in self._inputs.items():
+        for name, tensor in self._inputs:
             interpreter.SetTensor(tensor, inputs[name], index)
         interpreter.Invoke(index)
         # Copies: an interpreter cannot be resized while an array of its own memory is alive.
-        return {
-            name: np.asarray(interpreter.GetTensor(tensor, index))
-            for name, tensor in self._outputs.items()
-        }
+        outputs = {}
+        for name, tensor in self._outputs:
+            array = interpreter.GetTensor(tensor, index)
+            # Of an output that is a scalar it is no array.
+            outputs[name] = array if type(array) is np.ndarray else np.asarray(array)
+        return outputs
 
-    def _resize(self, inputs: Tensors) -> None:
-        for name, tensor in self._inputs.items():
+    def _resize(self, inputs: Tensors, specs: Mapping[str, TensorSpec]) -> None:
+        for name, spec in specs.items():
+            _check_shape(name, inputs[name].shape, spec)
+        self._shapes = {}
+        for name, tensor in self._inputs:
             shape = np.array(inputs[name].shape, np.int32)
             self._interpreter.ResizeInputTensor(tensor, shape, False, self._index)  # noqa: FBT003 - the library's order
         self._interpreter.AllocateTensors(self._index)
-        self._shapes = {name: inputs[name].shape for name in self._inputs}
+        self._shapes = {name: inputs[name].shape for name, _ in self._inputs}
 
 
 class _Prepared:
-    """One interpreter; used by one thread at a time."""
+    """One interpreter; used by one thread at a time.
+
+    Attributes:
+        subgraphs: What runs each signature.
+    """
 
     def __init__(self, content: bytes) -> None:
         # Kept: the interpreter reads its weights from there.
         self._owner = Interpreter(model_content=content, num_threads=1)
         self._interpreter = self._owner._interpreter  # noqa: SLF001 - the public names reach one subgraph only
         tensors = self._interpreter.GetSignatureDefs() or {}
-        self._subgraphs = {
+        self.subgraphs = {
             name: _Subgraph(
                 self._interpreter, self._interpreter.GetSubgraphIndexFromSignature(name), it
             )
             for name, it in tensors.items()
         }
         if not tensors:
-            self._subgraphs[DEFAULT_SIGNATURE] = self._whole()
+            self.subgraphs[DEFAULT_SIGNATURE] = self._whole()
 
     def signatures(self) -> dict[str, Signature]:
         """Its signatures; of a model without any, one of all its inputs and outputs."""
@@ -105,10 +123,6 @@ class _Prepared:
             name: Signature(_specs(it.get_input_details()), _specs(it.get_output_details()))
             for name, it in runners.items()
         }
-
-    def run(self, name: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
-        """Run a signature; see ``_Subgraph.run``."""
-        return self._subgraphs[name].run(inputs)
 
     def _whole(self) -> _Subgraph:
         inputs, outputs = self._owner.get_input_details(), self._owner.get_output_details()
@@ -157,28 +171,45 @@ class LiteRT:
         self.signatures: Mapping[str, Signature] = {
             name: written[it] for name, it in self._written.items()
         }
-        self._idle = [prepared]
+        self._has_classes = len(self._content) <= _CLASSED_BYTES
+        # The last class is that of batches after which an interpreter is not kept.
+        self._idle: Sequence[list[_Prepared]] = [[] for _ in range(_KEPT_ROWS.bit_length() + 2)]
+        self._idle[self._size_class({})].append(prepared)
         self.quick = all(self._cost_s(name) <= quick_s for name in self.signatures)
 
     def run(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Compute a signature's outputs; see ``Executor.run``."""
-        for name, spec in self.signatures[signature].inputs.items():
-            _check_shape(name, inputs[name].shape, spec)
-        prepared = self._take()
+        idle = self._idle[self._size_class(inputs)]
         try:
-            outputs = prepared.run(self._written[signature], inputs)
+            prepared = idle.pop()
+        except IndexError:
+            prepared = _Prepared(self._content)
+        subgraph = prepared.subgraphs[self._written[signature]]
+        try:
+            outputs = subgraph.run(inputs, self.signatures[signature].inputs)
+        except InvalidRequest:
+            idle.append(prepared)
+            raise
         except (ValueError, RuntimeError) as error:
             # An interpreter that failed halfway is not used again.
             raise InvalidRequest(f"the model cannot take this input: {error}") from error
-        if all(_rows(array) <= _KEPT_ROWS for array in inputs.values()):
-            self._idle.append(prepared)
+        if idle is not self._idle[-1]:
+            idle.append(prepared)
         return outputs
 
-    def _take(self) -> _Prepared:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return _Prepared(self._content)
+    def _size_class(self, inputs: Tensors) -> int:
+        """Which interpreters are ready for a batch: each class holds twice the rows of the last.
+
+        To change an interpreter's number of rows costs more than to run a small batch.
+        """
+        rows = 0
+        for array in inputs.values():
+            shape = array.shape
+            if shape and shape[0] > rows:
+                rows = shape[0]
+        if rows > _KEPT_ROWS:
+            return -1
+        return rows.bit_length() if self._has_classes else 0
 
     def _cost_s(self, name: str) -> float:
         """Seconds that a small batch of zeros takes at best; none if it cannot be told."""
@@ -228,10 +259,6 @@ def _check_shape(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
         else:
             return
     raise InvalidRequest(f"{name} has shape {list(shape)}, expected {shape_text(expected)}")
-
-
-def _rows(array: NDArray[Any]) -> int:
-    return array.shape[0] if array.ndim else 1
 
 
 def _specs(details: Mapping[str, Any]) -> dict[str, TensorSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -58,7 +59,7 @@ class TensorSpec:
     dtype: int
     shape: tuple[int, ...] | None
 
-    @property
+    @cached_property
     def numpy_dtype(self) -> np.dtype[Any] | None:
         """The NumPy type of the same numbers; strings are object; None where there is none."""
         return DTYPES.get(self.dtype)
@@ -76,6 +77,11 @@ class Signature:
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method_name: str = PREDICT_METHOD
+
+    @cached_property
+    def only_input(self) -> tuple[str, TensorSpec] | None:
+        """Name and form of the one input; None if there are several, or none."""
+        return next(iter(self.inputs.items())) if len(self.inputs) == 1 else None
 
 
 def read_saved_model(version: Path, tags: Iterable[str] = DEFAULT_TAGS) -> dict[str, Signature]:

@@ -62,6 +62,10 @@ class AccessLog:
 
     def write(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         """Log one request, if it is one of those to be logged."""
+        if self._policy.share or exchange.outcome != "ok" or seconds >= self._slow_s:
+            self._write(exchange, status, seconds)
+
+    def _write(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         if self._wanted(exchange.outcome, seconds):
             self._stream.write(_line(exchange, status, seconds))
             self._stream.flush()

@@ -35,8 +35,6 @@ def parse(body: bytes) -> Any:
     Raises:
         InvalidRequest: It is not JSON; the message says where.
     """
-    if not body.removeprefix(_BOM).strip():
-        raise InvalidRequest("JSON Parse error: The document is empty")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -58,6 +56,8 @@ def encode_leniently(value: Any) -> bytes:
 
 
 def _parse_leniently(body: bytes) -> Any:
+    if not body.strip():
+        raise InvalidRequest("JSON Parse error: The document is empty")
     try:
         text = body.decode()
         start = len(text) - len(text.lstrip(_JSON_SPACE))

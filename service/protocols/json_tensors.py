@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from array import array
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from service.errors import InvalidRequest
 from service.messages import types_pb2
+from service.protocols.number_block import NumberBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 _SHOWN: Final = 256
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 
+_FLOAT32: Final = np.dtype(np.float32)
+_NUMBERS: Final = frozenset({float, int})
 # The JSON types that TensorFlow Serving takes for each kind of NumPy type.
 _JSON_TYPES: Final[Mapping[str, frozenset[type]]] = {
-    "f": frozenset({float, int}),
+    "f": _NUMBERS,
     "i": frozenset({int}),
     "u": frozenset({int}),
     "b": frozenset({bool}),
@@ -45,15 +49,34 @@ _TYPE_NAMES: Final[Mapping[type, str]] = {
 }
 
 
+def to_matrix(rows: Any, spec: TensorSpec) -> NDArray[np.float32] | None:
+    """Rows of as many numbers each, the usual request, as a batch; None for anything else."""
+    if spec.numpy_dtype is not _FLOAT32:
+        return None
+    try:
+        flat = rows[0] if len(rows) == 1 else [*chain.from_iterable(rows)]
+        if not flat or not _NUMBERS.issuperset(map(type, flat)) or len(set(map(len, rows))) > 1:
+            return None
+        # Unlike NumPy it makes infinity of what is too large without a word.
+        return np.frombuffer(array("f", flat), np.float32).reshape(len(rows), -1)
+    except (TypeError, OverflowError, KeyError):
+        return None
+
+
 def to_array(values: Any, spec: TensorSpec, place: Callable[[int], str]) -> NDArray[Any]:
     """Turn nested lists into an array, or say which element does not fit.
 
     Args:
-        values: A value, or lists of values to any depth.
+        values: A value, or lists of values to any depth, or a block of numbers.
         spec: What the input takes.
         place: From an element's index to the words that name it.
     """
     dtype = dtype_of(spec)
+    if isinstance(values, NumberBlock):
+        if dtype.kind == "f":
+            with np.errstate(over="ignore"):  # as in ``convert``
+                return values.numbers.astype(dtype)
+        values = values.plain()
     allowed = _JSON_TYPES.get(dtype.kind, frozenset({str, dict}))
     if not allowed.issuperset(_leaf_types(values)):
         raise _wrong_type(values, allowed, spec, place)
@@ -177,11 +200,12 @@ def _brackets(shape: Sequence[int]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def is_strict(array: NDArray[Any]) -> bool:
-    """Whether orjson can write it: numbers, all finite, in order, at least one dimension."""
-    if array.ndim == 0 or array.dtype.kind not in "biuf" or not array.flags.c_contiguous:
-        return False
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+def is_plain(it: NDArray[Any]) -> bool:
+    """Whether orjson can write it: numbers, in order, at least one dimension.
+
+    It writes null for what is not finite.
+    """
+    return it.ndim > 0 and it.dtype.kind in "biuf" and it.flags.c_contiguous
 
 
 def to_plain(name: str, array: NDArray[Any]) -> Any:

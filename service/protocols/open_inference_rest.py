@@ -19,7 +19,6 @@ import msgspec
 
 from service.errors import InvalidRequest
 from service.protocols import json_body
-from service.protocols.json_tensors import is_strict
 from service.protocols.open_inference_dataplane import InferRequest
 from service.protocols.open_inference_tensors import (
     Tensor,
@@ -171,7 +170,6 @@ def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> Inf
     """
     entries: list[dict[str, Any]] = []
     tail: list[bytes] = []
-    strict = True
     for name, array in outputs.items():
         entry: dict[str, Any] = {
             "name": name,
@@ -184,7 +182,6 @@ def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> Inf
             tail.append(raw)
         else:
             entry["data"] = to_values(name, array)
-            strict = strict and _is_strict(array)
         entries.append(entry)
     document: dict[str, Any] = {
         "model_name": version.model,
@@ -192,7 +189,9 @@ def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> Inf
         **({"id": wanted.id} if wanted.id else {}),
         "outputs": entries,
     }
-    text = json_body.encode(document) if strict else _encode_leniently(document)
+    text = json_body.encode(document)
+    if b"null" in text:  # the standard has no NaN and no infinity
+        text = _encode_leniently(document)
     return InferBody(b"".join([text, *tail]), len(text)) if tail else InferBody(text)
 
 
@@ -285,11 +284,6 @@ def _refuse_unknown(place: str, parameters: _Parameters) -> None:
     for name in _UNKNOWN:
         if name in parameters:
             raise InvalidRequest(f"{place} has the parameter {name!r}, which is not supported")
-
-
-def _is_strict(array: NDArray[Any]) -> bool:
-    """Whether the JSON of its values is standard: no NaN, no infinity."""
-    return array.dtype.kind in "OSU" or array.dtype.kind != "f" or is_strict(array.reshape(-1))
 
 
 def _encode_leniently(document: dict[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+import msgspec
 import numpy as np
 
 from service import errors
@@ -27,11 +28,13 @@ from service.protocols.json_tensors import (
     convert,
     dtype_of,
     is_b64,
-    is_strict,
+    is_plain,
     shown,
     to_array,
+    to_matrix,
     to_plain,
 )
+from service.protocols.number_block import WORTH_BYTES, NumberBlock, read_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,6 +68,12 @@ _GET: Final = re.compile(
     r"(?ai)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
     r"(?:/(metadata|contract))?"
 )
+# The beginning of a request that may be one block of numbers and no more: the signature's
+# name, the block's key and, of inputs, the input's name.
+_ONE_BLOCK: Final = re.compile(
+    rb'\s*\{\s*(?:"signature_name"\s*:\s*"([\w.:/-]*)"\s*,\s*)?'
+    rb'"(instances|inputs)"\s*:\s*(?:\{\s*"([\w.:/-]+)"\s*:\s*)?\['
+)
 _MAX_VERSION: Final = 2**63 - 1
 _MAX_DIGITS: Final = 100  # leading zeros count for nothing
 
@@ -87,8 +96,7 @@ class Route:
     label: str | None = None
 
 
-@dataclass(frozen=True)
-class InferenceRequest:
+class InferenceRequest(msgspec.Struct, frozen=True, gc=False):
     """A predict, classify or regress request, understood as far as without the signature.
 
     Attributes:
@@ -149,7 +157,7 @@ def parse_inference(body: bytes) -> InferenceRequest:
     Raises:
         InvalidRequest: It is not a JSON object, or its signature name no text.
     """
-    document = json_body.parse(body)
+    document = _numbers_alone(body) or json_body.parse(body)
     if not isinstance(document, dict):
         raise InvalidRequest(f"JSON Value: {shown(document)} Is not object")
     name = document.get("signature_name", DEFAULT_SIGNATURE)
@@ -159,6 +167,25 @@ def parse_inference(body: bytes) -> InferenceRequest:
             "'signature_name' key must be a string value."
         )
     return InferenceRequest(name or DEFAULT_SIGNATURE, document)
+
+
+def _numbers_alone(body: bytes) -> dict[str, Any] | None:
+    """A large predict request of nothing but a block of numbers; None for any other."""
+    if len(body) < WORTH_BYTES:
+        return None
+    match = _ONE_BLOCK.match(body)
+    if match is None or body.count(b'"', match.end()):
+        return None
+    signature, key, name = (it.decode() for it in match.groups(default=b""))
+
+    def plain() -> Any:
+        value = json_body.parse(body)[key]
+        return value[name] if name else value
+
+    block = read_block(body, *filter(None, (key, name)), plain=plain)
+    if block is None:
+        return None
+    return {"signature_name": signature, key: {name: block} if name else block}
 
 
 def to_inputs(
@@ -201,13 +228,15 @@ def encode_predict(outputs: Tensors, *, by_row: bool) -> bytes:
     Raises:
         InvalidRequest: The outputs cannot be cut into rows.
     """
-    strict = all(is_strict(array) for array in outputs.values())
-    write = json_body.encode if strict else json_body.encode_leniently
-    plain = outputs if strict else {name: to_plain(name, it) for name, it in outputs.items()}
     if by_row:
         _check_rows(outputs)
-        return write({"predictions": _to_rows(plain)})
-    return write({"outputs": _only(plain)})
+    if all([is_plain(it) for it in outputs.values()]):  # noqa: C419 - a generator costs more
+        text = json_body.encode(_predicted(outputs, by_row=by_row))
+        if b"null" not in text:
+            return text
+    # Strings, or numbers that are not finite: standard JSON has none of the latter.
+    plain = {name: to_plain(name, it) for name, it in outputs.items()}
+    return json_body.encode_leniently(_predicted(plain, by_row=by_row))
 
 
 def encode_classify(outputs: Tensors, count: int) -> bytes:
@@ -330,6 +359,13 @@ def encode_error(error: errors.HearthError) -> tuple[int, bytes]:
 def _from_rows(
     rows: Any, signature: Signature, feature_names: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
+    if isinstance(rows, NumberBlock):
+        return _from_plain_rows(rows, signature)
+    if signature.only_input is not None:
+        name, spec = signature.only_input
+        matrix = to_matrix(rows, spec)
+        if matrix is not None:
+            return {name: matrix}
     if not isinstance(rows, list):
         raise InvalidRequest(f"JSON Value: {shown(rows)} Expecting 'instances' to be an list/array")
     if not rows:
@@ -355,7 +391,9 @@ def _are_objects(rows: Sequence[Any], signature: Signature) -> bool:
     return flags[0]
 
 
-def _from_plain_rows(rows: Sequence[Any], signature: Signature) -> dict[str, NDArray[Any]]:
+def _from_plain_rows(
+    rows: Sequence[Any] | NumberBlock, signature: Signature
+) -> dict[str, NDArray[Any]]:
     if len(signature.inputs) > 1:
         raise InvalidRequest(
             "instances is a plain list, but expecting list of objects as multiple input "
@@ -413,7 +451,8 @@ def _from_feature_rows(
     for index, values in enumerate(batch):
         if not {float, int}.issuperset(map(type, values)):
             _refuse_non_number(index, values, feature_names)
-    return {name: convert(batch, spec)}
+    matrix = to_matrix(batch, spec)
+    return {name: convert(batch, spec) if matrix is None else matrix}
 
 
 def _refuse_features(index: int, row: Mapping[str, Any], feature_names: Sequence[str]) -> None:
@@ -460,6 +499,10 @@ def _check_rows(outputs: Tensors) -> None:
                 f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {length}"
             )
         length = len(array)
+
+
+def _predicted(outputs: Mapping[str, Any], *, by_row: bool) -> dict[str, Any]:
+    return {"predictions": _to_rows(outputs)} if by_row else {"outputs": _only(outputs)}
 
 
 def _to_rows(outputs: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from service.inference.executor import Executor, JoiningExecutor, Tensors
     from service.inference.signature import Signature
     from service.repository.storage import Fingerprint
+
+
+# Values up to which comparing them one by one costs less than NumPy's calls.
+_FEW_VALUES: Final = 32
 
 
 class State(StrEnum):
@@ -64,6 +68,7 @@ class ModelVersion:
         contract: Its own description, where it carries one.
         fingerprint: Its files as they were when it was loaded.
         loaded_at: When, in seconds since 1970.
+        number_text: The number as text, as each answer carries it.
     """
 
     model: str
@@ -74,16 +79,16 @@ class ModelVersion:
     contract: Contract | None
     fingerprint: Fingerprint
     loaded_at: float
+    number_text: str = field(init=False, repr=False)
     _bounds: _Bounds | None = field(init=False, repr=False)
-    _on_examples: frozenset[str] = field(init=False, repr=False)
+    _from_examples: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         bounds = None if self.contract is None else _Bounds(self.contract)
+        read = [name for name, it in self.signatures.items() if bounds and _takes_examples(it)]
+        object.__setattr__(self, "number_text", str(self.number))
         object.__setattr__(self, "_bounds", bounds)
-        # Signatures that take examples, where the contract says how to read those.
-        names = [name for name, it in self.signatures.items() if _takes_examples(it)]
-        readable = names if self.contract is not None else ()
-        object.__setattr__(self, "_on_examples", frozenset(readable))
+        object.__setattr__(self, "_from_examples", frozenset(read))
 
     def signature(self, name: str) -> Signature:
         """The signature of this name.
@@ -91,17 +96,19 @@ class ModelVersion:
         Raises:
             SignatureNotFound: The version has none that can be run.
         """
-        known = self.signatures if name in self._on_examples else self.executor.signatures
-        found = known.get(name)
+        if name in self._from_examples:
+            return self.signatures[name]
+        found = self.executor.signatures.get(name)
         if found is None:
             raise SignatureNotFound(name)
         return found
 
     def feature_names(self, signature: Signature) -> tuple[str, ...]:
         """The contract's names of the columns of a signature's batch; none if it takes no such."""
-        if self.contract is None or set(signature.inputs) != {self.contract.input}:
+        bounds = self._bounds
+        if bounds is None or len(signature.inputs) > 1 or bounds.input not in signature.inputs:
             return ()
-        return self.contract.feature_names
+        return bounds.names
 
     def predict(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
         """Check inputs against the contract, if there is one, and run the network.
@@ -116,7 +123,7 @@ class ModelVersion:
         Raises:
             InvalidRequest: A value does not make sense, or the network cannot take the shapes.
         """
-        if signature in self._on_examples:
+        if signature in self._from_examples:
             return self.run_examples(signature, _serialised(inputs))
         if self._bounds is not None:
             self._bounds.check(inputs)
@@ -138,7 +145,7 @@ class ModelVersion:
             InvalidRequest: A value does not make sense, or there are too many rows.
             Overloaded: As much waits as may wait.
         """
-        if signature in self._on_examples:
+        if signature in self._from_examples:
             return self.submit_examples(signature, _serialised(inputs))
         if self._bounds is not None:
             self._bounds.check(inputs)
@@ -273,18 +280,22 @@ def _takes_examples(signature: Signature) -> bool:
 
 
 class _Bounds:
-    """The contract's limits as arrays, so that a batch is checked in one comparison."""
+    """The contract's limits, for a batch that is small and for one that is not."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
+        self.input = contract.input
         self.names = contract.feature_names
         self.minimum = np.array([it.minimum for it in contract.features], np.float32)
         self.maximum = np.array([it.maximum for it in contract.features], np.float32)
+        # The same numbers, of the same precision, as Python compares them fastest.
+        self._limits = list(zip(self.minimum.tolist(), self.maximum.tolist(), strict=True))
 
     def check(self, inputs: Tensors) -> None:
         """Refuse a batch, or a set of named columns, with a value outside its limits."""
-        if self.contract.input in inputs:
-            self._check_batch(inputs[self.contract.input])
+        batch = inputs.get(self.input)
+        if batch is not None:
+            self._check_batch(batch)
             return
         for index, feature in enumerate(self.contract.features):
             if feature.name in inputs:
@@ -298,11 +309,21 @@ class _Bounds:
                 f"{self.contract.input} has shape {list(batch.shape)}, "
                 f"expected [n, {len(names)}] ({', '.join(names)})"
             )
+        if batch.size <= _FEW_VALUES and self._holds_few(batch):
+            return
         # NaN fails every comparison, so it is caught here too.
         inside = (batch >= self.minimum) & (batch <= self.maximum)
         if not inside.all():
             row, column = np.argwhere(~inside)[0]
             raise self._outside(int(row), int(column), batch[row, column])
+
+    def _holds_few(self, batch: NDArray[Any]) -> bool:
+        """Whether all values of a small batch are within their limits."""
+        for row in batch.tolist():
+            for value, (low, high) in zip(row, self._limits, strict=True):
+                if not low <= value <= high:
+                    return False
+        return True
 
     def _check_column(self, values: NDArray[Any], index: int) -> None:
         if values.ndim != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -14,38 +14,21 @@ from service.errors import DeadlineExceeded, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from service.errors import HearthError
     from service.exchange import Exchange, Exchanges
-    from service.repository.version import ModelVersion
+    from service.inference.executor import Tensors
+    from service.repository.inference import Inference
 
     Handler = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
+_Made = TypeVar("_Made")
 _REQUEST_ID: Final = "x-request-id"
 _OK: Final = grpc.StatusCode.OK.name
 
 # Bytes of a request, or of outputs, up to which the event loop may read or write them.
 _QUICK_BYTES: Final = 16 * 1024
-
-
-class Inference(Protocol):
-    """A request for inference that is read, checked, and not yet computed.
-
-    Attributes:
-        version: What is to compute it.
-    """
-
-    version: ModelVersion
-
-    def run(self) -> Any:
-        """Have it computed, and make the response message."""
-
-    def submit(self) -> Future[Any]:
-        """Have it computed, in no thread of this one's, by a version that joins."""
-
-    def finish(self, outputs: Future[Any]) -> Any:
-        """Make the response message of what ``submit`` gave, once that is done."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +40,14 @@ class Method:
         request: Class of its request message.
         answer: From a request to its response message; runs in a thread.
         prepare: Instead of ``answer``, of a method that asks for inference: reads and checks.
+        failed: Told of a call that went wrong.
     """
 
     route: str
     request: Any
     answer: Callable[[Any, Exchange], Any] | None = None
-    prepare: Callable[[Any, Exchange], Inference] | None = None
+    prepare: Callable[[Any, Exchange], Inference[Any]] | None = None
+    failed: Callable[[Exchange], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +108,8 @@ class Calls:
                 exchanges.end(exchange, _given_up(exchange, context).name)
                 raise
             except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its code
+                if method.failed is not None:
+                    method.failed(exchange)
                 code, text = service.encode_error(exchange.failed(error))
                 exchanges.end(exchange, code.name)
                 context.set_code(code)
@@ -143,38 +130,46 @@ class Calls:
             return made if isinstance(made, bytes) else await self._join(made)
         inference = prepare(_read(method, message), exchange)
         executor = inference.version.executor
-        if executor.quick:
-            return _written(inference.run())
         if executor.joins:
             return await self._join(inference)
-        return await self._in_thread(lambda: _written(inference.run()))  # type: ignore[no-any-return]
+        if executor.quick and _is_small(inference.inputs):
+            return _computed(inference)
+        return await self._in_thread(lambda: _computed(inference))
 
-    async def _join(self, inference: Inference) -> bytes:
+    async def _join(self, inference: Inference[Any]) -> bytes:
         """The response of a version that joins: no thread waits for it."""
         outputs = inference.submit()
         await self._arrivals.wait(outputs)
-        if _is_large(outputs):
-            return await self._in_thread(lambda: _written(inference.finish(outputs)))  # type: ignore[no-any-return]
-        return _written(inference.finish(outputs))
+        made = outputs.result()
+        if _is_small(made):
+            return _written(inference.encode(made))
+        return await self._in_thread(lambda: _written(inference.encode(made)))
 
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+    async def _in_thread(self, function: Callable[[], _Made]) -> _Made:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
 
-def _answered(method: Method, message: bytes, exchange: Exchange) -> bytes | Inference:
+def _answered(method: Method, message: bytes, exchange: Exchange) -> bytes | Inference[Any]:
     """The response; of a version that joins what is to be submitted."""
     request = _read(method, message)
     if method.prepare is None:
         return _written(method.answer(request, exchange))  # type: ignore[misc]
     inference = method.prepare(request, exchange)
-    return inference if inference.version.executor.joins else _written(inference.run())
+    return inference if inference.version.executor.joins else _computed(inference)
 
 
-def _is_large(outputs: Future[Any]) -> bool:
-    if outputs.exception() is not None:
-        return False
-    size: int = sum(it.nbytes for it in outputs.result().values())
-    return size > _QUICK_BYTES
+def _computed(inference: Inference[Any]) -> bytes:
+    return _written(inference.encode(inference.run()))
+
+
+def _is_small(arrays: Tensors | list[bytes]) -> bool:
+    """Whether the event loop may compute or write them: a few bytes can ask for many rows."""
+    if isinstance(arrays, list):
+        return True
+    size = 0
+    for it in arrays.values():
+        size += it.nbytes
+    return size <= _QUICK_BYTES
 
 
 def _read(method: Method, message: bytes) -> Any:
@@ -195,7 +190,7 @@ def _given_up(exchange: Exchange, context: grpc.aio.ServicerContext) -> grpc.Sta
     if context.time_remaining() == 0:
         exchange.failed(DeadlineExceeded("the caller's deadline passed before the answer"))
         return grpc.StatusCode.DEADLINE_EXCEEDED
-    exchange.outcome, exchange.error = "Cancelled", "the caller left before the answer"
+    exchange.left()
     return grpc.StatusCode.CANCELLED
 
 

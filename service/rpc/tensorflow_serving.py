@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from service.errors import InvalidRequest
 from service.messages import (
@@ -19,13 +18,11 @@ from service.protocols import tensorflow_serving_grpc as wire
 from service.protocols.examples import from_input
 from service.protocols.tensorflow_serving import find_statuses, find_version
 from service.repository.config import from_message
+from service.repository.inference import Inference
 from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from concurrent.futures import Future
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from service.exchange import Exchange
     from service.inference.executor import Tensors
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
     from service.repository.control import Control
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
-
-    Outputs: TypeAlias = dict[str, NDArray[Any]]
 
 PROTOCOL: Final = "tensorflow_serving_grpc"
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
@@ -113,7 +108,7 @@ class TensorFlowServing:
 
     def prepare_predict(
         self, request: predict_pb2.PredictRequest, exchange: Exchange
-    ) -> _Prediction:
+    ) -> Inference[predict_pb2.PredictResponse]:
         """Read and check Predict."""
         version = self._find(request, exchange)
         name = wire.signature_name(request.model_spec)
@@ -122,21 +117,29 @@ class TensorFlowServing:
         wanted = request.output_filter
         if wanted:
             wire.check_filter(wanted, signature)
-        return _Prediction(version, name, inputs, wanted, exchange, self._as_content)
+
+        def encode(outputs: Tensors) -> predict_pb2.PredictResponse:
+            first = next(iter(outputs.values()), None)
+            exchange.rows = first.shape[0] if first is not None and first.ndim else 1
+            return wire.predict_response(
+                version, name, outputs, wanted, as_content=self._as_content
+            )
+
+        return Inference(version, name, inputs, encode)
 
     def prepare_classify(
         self, request: classification_pb2.ClassificationRequest, exchange: Exchange
-    ) -> _OnExamples:
+    ) -> Inference[Any]:
         """Read and check Classify."""
         return self._prepare_examples(classification_pb2.ClassificationResponse, request, exchange)
 
     def prepare_regress(
         self, request: regression_pb2.RegressionRequest, exchange: Exchange
-    ) -> _OnExamples:
+    ) -> Inference[Any]:
         """Read and check Regress."""
         return self._prepare_examples(regression_pb2.RegressionResponse, request, exchange)
 
-    def _prepare_examples(self, kind: Any, request: Any, exchange: Exchange) -> _OnExamples:
+    def _prepare_examples(self, kind: Any, request: Any, exchange: Exchange) -> Inference[Any]:
         version = self._find(request, exchange)
         examples = from_input(request.input)
         exchange.rows = len(examples)
@@ -152,14 +155,16 @@ class TensorFlowServing:
         response = inference_pb2.MultiInferenceResponse()
         for task in request.tasks:
             result = response.results.add()
-            if task.method_name == wire.CLASSIFY_METHOD:
-                kind: Any = classification_pb2.ClassificationResponse
-                filled = _on_examples(kind, version, task.model_spec, examples).run()
-                result.classification_result.CopyFrom(filled.result)
-            else:
-                kind = regression_pb2.RegressionResponse
-                filled = _on_examples(kind, version, task.model_spec, examples).run()
-                result.regression_result.CopyFrom(filled.result)
+            classifies = task.method_name == wire.CLASSIFY_METHOD
+            kind: Any = (
+                classification_pb2.ClassificationResponse
+                if classifies
+                else regression_pb2.RegressionResponse
+            )
+            inference = _on_examples(kind, version, task.model_spec, examples)
+            filled = inference.encode(inference.run())
+            target = result.classification_result if classifies else result.regression_result
+            target.CopyFrom(filled.result)
             result.model_spec.CopyFrom(filled.model_spec)
         return response
 
@@ -202,88 +207,20 @@ class TensorFlowServing:
         return version
 
 
-@dataclass(slots=True)
-class _Prediction:
-    """A Predict request.
+def _on_examples(
+    kind: Any, version: ModelVersion, spec: model_pb2.ModelSpec, examples: list[bytes]
+) -> Inference[Any]:
+    """What a Classify or Regress request, or a task, asks of a version."""
+    verb, fill = _RESULTS[kind]
+    name = wire.example_signature(version, spec, verb)
 
-    Attributes:
-        version: What is to answer it.
-        signature: Name of the signature.
-        inputs: Its arrays.
-        wanted: Names of the outputs to send; all if empty.
-        exchange: Where the rows are noted.
-        as_content: Numbers go into ``tensor_content``.
-    """
-
-    version: ModelVersion
-    signature: str
-    inputs: Tensors
-    wanted: Sequence[str]
-    exchange: Exchange
-    as_content: bool
-
-    def run(self) -> predict_pb2.PredictResponse:
-        """Have it computed here."""
-        return self._answer(self.version.predict(self.signature, self.inputs))
-
-    def submit(self) -> Future[Outputs]:
-        """Have it computed elsewhere."""
-        return self.version.submit(self.signature, self.inputs)
-
-    def finish(self, outputs: Future[Outputs]) -> predict_pb2.PredictResponse:
-        """Answer with what was computed."""
-        return self._answer(outputs.result())
-
-    def _answer(self, outputs: Tensors) -> predict_pb2.PredictResponse:
-        first = next(iter(outputs.values()), None)
-        self.exchange.rows = first.shape[0] if first is not None and first.ndim else 1
-        return wire.predict_response(
-            self.version, self.signature, outputs, self.wanted, as_content=self.as_content
-        )
-
-
-@dataclass(slots=True)
-class _OnExamples:
-    """A Classify or Regress request.
-
-    Attributes:
-        version: What is to answer it.
-        signature: Name of the signature.
-        examples: The serialised messages.
-        kind: Class of the response.
-    """
-
-    version: ModelVersion
-    signature: str
-    examples: Sequence[bytes]
-    kind: Any
-
-    def run(self) -> Any:
-        """Have it computed here."""
-        return self._answer(self.version.run_examples(self.signature, self.examples))
-
-    def submit(self) -> Future[Outputs]:
-        """Have it computed elsewhere."""
-        return self.version.submit_examples(self.signature, self.examples)
-
-    def finish(self, outputs: Future[Outputs]) -> Any:
-        """Answer with what was computed."""
-        return self._answer(outputs.result())
-
-    def _answer(self, outputs: Tensors) -> Any:
-        _, fill = _RESULTS[self.kind]
-        response = self.kind()
-        fill(response.result, outputs, len(self.examples))
-        wire.fill_spec(response.model_spec, self.version, self.signature)
+    def encode(outputs: Tensors) -> Any:
+        response = kind()
+        fill(response.result, outputs, len(examples))
+        wire.fill_spec(response.model_spec, version, name)
         return response
 
-
-def _on_examples(
-    kind: Any, version: ModelVersion, spec: model_pb2.ModelSpec, examples: Sequence[bytes]
-) -> _OnExamples:
-    """What a request on examples asks of a version."""
-    verb, _ = _RESULTS[kind]
-    return _OnExamples(version, wire.example_signature(version, spec, verb), examples, kind)
+    return Inference(version, name, examples, encode)
 
 
 def _checked_tasks(request: inference_pb2.MultiInferenceRequest) -> Any:

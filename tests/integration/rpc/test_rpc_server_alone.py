@@ -51,21 +51,21 @@ class Echoed:
     request: Any
     exchange: Any
     version: Any
+    inputs: dict[str, Any] = field(default_factory=dict)
     outputs: Future[Any] = field(default_factory=Future)
     threads: list[str] = field(default_factory=list)
 
     def run(self):
-        self.threads.append(threading.current_thread().name)
-        return self.request
+        return {}
 
     def submit(self):
         if self.request.service == "full":
             raise Overloaded("as much waits as may wait")
         return self.outputs
 
-    def finish(self, outputs):
-        outputs.result()
-        return self.run()
+    def encode(self, _outputs):
+        self.threads.append(threading.current_thread().name)
+        return self.request
 
 
 def version(*, quick: bool = False, joins: bool = False) -> Any:
@@ -97,7 +97,9 @@ class Echo:
 
     def inference(self, **how):
         def prepare(request, exchange):
-            self.inferences.append(Echoed(request, exchange, version(**how)))
+            rows = 100_000 if request.service == "many rows" else 1
+            inputs = {"x": np.zeros(rows)}
+            self.inferences.append(Echoed(request, exchange, version(**how), inputs))
             return self.inferences[-1]
 
         return prepare
@@ -181,6 +183,7 @@ LARGE = "x" * 20_000
     [
         ("Quick", "x", "grpc"),
         ("Quick", LARGE, "rpc"),
+        ("Quick", "many rows", "rpc"),
         ("Plain", "x", "rpc"),
         ("Plain", LARGE, "rpc"),
     ],

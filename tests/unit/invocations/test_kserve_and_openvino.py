@@ -47,7 +47,7 @@ def test_others_get_a_status_that_a_strict_parser_takes(api, path, agent):
     message = get_model_status_pb2.GetModelStatusResponse()
     json_format.Parse(answered.text, message, ignore_unknown_fields=False)
     assert [it.version for it in message.model_version_status] == [1]
-    assert answered.response.headers == {"Vary": "User-Agent"}
+    assert dict(answered.response.headers) == {"Vary": "User-Agent"}
 
 
 def test_a_version_in_the_path_is_tensorflow_servings_question(api):
@@ -60,7 +60,7 @@ def test_version_0_is_the_default_one(api):
     predicted = api.ask("POST", "/v1/models/housing/versions/0:predict", {"inputs": [[6, 90, 20]]})
 
     assert predicted.json() == {"outputs": [116.0]}
-    assert predicted.response.headers == {"X-Model-Version": "1"}
+    assert dict(predicted.response.headers) == {"X-Model-Version": "1"}
     status = api.ask("GET", "/v1/models/housing/versions/0").json()
     assert status == {"model_version_status": [STATUS]}
     assert api.ask("GET", "/v1/models/housing/versions/0/metadata").status == 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from service import VERSION
-from service.http.messages import Request
 from service.protocols.open_inference_statistics import Durations, Statistics
 from tests.unit.open_inference.world import Control, Echo, World, document
 from tests.unit.service.fakes import Adder, signature, spec
@@ -228,16 +227,14 @@ def test_durations_are_summed_by_version():
     assert two["inference_stats"]["fail"] == {"count": 1, "ns": 7}
 
 
-def test_only_what_costs_little_is_answered_on_the_loop(small):
-    def quick(method, path, **headers):
-        return small.rest.is_quick(Request(method, path, "", headers, b""))
+def test_only_what_costs_little_is_begun_on_the_loop(small):
+    light = small.rest.is_light
 
-    assert quick("POST", "/v2/models/housing/infer")
-    assert quick("GET", "/v2/health/ready")
-    assert not quick("POST", "/v2/models/housing/infer", **{"content-encoding": "gzip"})
-    assert not quick("POST", "/v2/models/nobody/infer")
-    assert not quick("POST", "/v2/repository/models/housing/load")
-    assert not quick("GET", "/v2/nowhere")
+    assert light("POST", "/v2/models/housing/infer", {})
+    assert light("GET", "/v2/health/ready", {})
+    assert light("GET", "/v2/nowhere", {})
+    assert not light("POST", "/v2/models/housing/infer", {"content-encoding": "gzip"})
+    assert not light("POST", "/v2/repository/models/housing/load", {})
 
 
 @pytest.mark.parametrize(("path", "owned"), [("/v2", True), ("/v2/x", True), ("/v2x", False)])

@@ -142,7 +142,8 @@ class World:
 
     def infer_rpc(self, request: Any, exchange: Exchange) -> Any:
         """The answer to a ModelInfer call."""
-        return self.rpc.prepare_infer(request, exchange).run()
+        inference = self.rpc.prepare_infer(request, exchange)
+        return inference.encode(inference.run())
 
 
 def document(response: Response) -> Any:
@@ -152,7 +153,7 @@ def document(response: Response) -> Any:
 
 def split(response: Response) -> tuple[Any, bytes]:
     """The JSON of an answer, and the bytes behind it."""
-    length = int(response.headers["Inference-Header-Content-Length"])
+    length = int(dict(response.headers)["Inference-Header-Content-Length"])
     return json.loads(response.body[:length]), response.body[length:]
 
 

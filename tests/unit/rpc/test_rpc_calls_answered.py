@@ -75,7 +75,8 @@ def call(services: TensorFlowServing) -> Callable[[Any], Any]:
     def asked(request: Any) -> Any:
         method, exchange = methods[type(request)], Exchange("id", "gRPC", "/x", "", 0.0)
         if method.prepare is not None:
-            return method.prepare(request, exchange).run()
+            inference = method.prepare(request, exchange)
+            return inference.encode(inference.run())
         return method.answer(request, exchange)
 
     return asked
