@@ -6,6 +6,8 @@ HOST      = 127.0.0.1
 WORKERS   = 1
 MODELS    = models
 FORCE     =
+PEERS     =
+QUICK     =
 ARGS      =
 PYTHON    = python3
 COMPOSE   = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -60,8 +62,10 @@ format: $(DEV) ## Format the code and put right what ruff can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(DEV) system ## Measure the service and training beside their peers
-	@exec $(BIN)/python -m benchmarks $(ARGS)
+bench: $(DEV) system ## Measure the service beside its peers; PEERS="flask fastapi" some, QUICK=1 in two minutes
+	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
+	@exec $(BIN)/python -m benchmarks all --model_base_path=$(MODELS)/housing $(if $(PEERS),--peers $(PEERS)) \
+	  $(if $(QUICK),--quick,--output docs/benchmarks.md) $(ARGS)
 
 up: ## Train, serve and watch in containers; wait until all are healthy
 	@REST_PORT=$(REST_PORT) PORT=$(PORT) WORKERS=$(WORKERS) $(COMPOSE) up --build --detach $(ARGS)
@@ -70,15 +74,16 @@ up: ## Train, serve and watch in containers; wait until all are healthy
 down: ## Stop the containers; the volumes with models and metrics stay
 	@$(COMPOSE) down
 
-lock: $(DEV) ## Pin the packages of requirements/ and tests/clients/ anew; ARGS=--upgrade for newer ones
+lock: $(DEV) ## Pin the packages of requirements/, tests/clients/ and the peers anew; ARGS=--upgrade for newer ones
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd requirements; set -e; \
 	  $(COMPILE) $(ARGS) dev.in -o dev.txt; \
 	  for list in run service training client; do $(COMPILE) -c dev.txt $$list.in -o $$list.txt; done; \
 	  $(COMPILE) --no-deps -c dev.txt protocol.in -o protocol.txt; \
-	  cd ../tests/clients; for list in *.in; do $(COMPILE) $(ARGS) $$list -o $${list%.in}.txt; done
+	  for folder in tests/clients benchmarks/peers/requirements; do cd "$(CURDIR)/$$folder"; \
+	    for list in *.in; do $(COMPILE) $(ARGS) $$list -o $${list%.in}.txt; done; done
 
 clean: ## Remove .venv and caches; models stay
-	@rm -rf $(VENV) .venv-clients .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-clients .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "models stay: rm -r $(MODELS) removes them, '$(COMPOSE) down --volumes' those of the containers"
 

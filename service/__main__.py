@@ -37,6 +37,11 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     )
     for name in settings.without_effect:
         logging.getLogger("hearth").warning("--%s has no effect here", name)
+    if not settings.rest_api_port:
+        logging.getLogger("hearth").warning(
+            "--rest_api_port is 0: there is no REST, and so no /metrics and no /readyz either; "
+            "grpc.health.v1.Health tells whether the service is ready"
+        )
     with shared_folder() as folder:
         return _run(settings, folder)
 
@@ -50,7 +55,8 @@ def _run(settings: Settings, folder: Path) -> int:
     from service.welcome import welcome  # noqa: PLC0415
 
     try:
-        check_port("--rest_api_port", settings.host, settings.rest_api_port)
+        if settings.rest_api_port:
+            check_port("--rest_api_port", settings.host, settings.rest_api_port)
         if settings.port:
             check_port("--port", settings.host, settings.port)
         if settings.grpc_socket_path:

@@ -1,6 +1,7 @@
-"""TensorFlow Serving's small config files: monitoring, TLS and batching.
+"""TensorFlow Serving's small config files: monitoring, TLS, batching, TensorFlow's sessions.
 
-Their messages are not in the package that brings its API, so they are described here.
+The messages of the first three are not in the package that brings its API, so they are
+described here.
 
 References:
     tensorflow_serving/config/monitoring_config.proto and ssl_config.proto, and
@@ -19,6 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from service.errors import InvalidRequest
 from service.inference.batching_parameters import BatchingParameters
+from service.messages import config_pb2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +86,7 @@ _BATCHING_VALUES: Final = (
 
 @dataclass(frozen=True)
 class Tls:
-    """What gRPC over TLS needs.
+    """What a server needs for TLS.
 
     Attributes:
         key: The server's private key, PEM.
@@ -114,23 +116,46 @@ def read_metrics_path(path: Path) -> str | None:
     return wanted
 
 
-def read_tls(path: Path) -> Tls:
+def read_tls(flag: str, path: Path) -> Tls:
     """What an SSL config asks for.
+
+    Args:
+        flag: The flag that names the file.
+        path: The file.
 
     Raises:
         InvalidRequest: The file cannot be read, is not one, or lacks key or certificate.
     """
-    config = _read("--ssl_config_file", path, "SSLConfig")
+    config = _read(flag, path, "SSLConfig")
     if not config.server_key or not config.server_cert:
-        raise InvalidRequest("--ssl_config_file: server_key and server_cert are both needed")
+        raise InvalidRequest(f"{flag}: server_key and server_cert are both needed")
     if config.client_verify and not config.custom_ca:
-        raise InvalidRequest("--ssl_config_file: client_verify needs custom_ca")
+        raise InvalidRequest(f"{flag}: client_verify needs custom_ca")
     return Tls(
         key=config.server_key.encode(),
         certificate=config.server_cert.encode(),
         authority=config.custom_ca.encode(),
         verify_client=config.client_verify,
     )
+
+
+def read_session(path: Path | None, *, intra_op: int, inter_op: int) -> Any:
+    """The ``ConfigProto`` of TensorFlow's sessions.
+
+    Args:
+        path: The file that says more than the numbers; None for none.
+        intra_op: Threads on which one operation is split up; 0 for what the file says.
+        inter_op: Threads on which operations run at once; 0 for what the file says.
+
+    Raises:
+        InvalidRequest: The file cannot be read, or is not one.
+    """
+    config = config_pb2.ConfigProto()
+    if path is not None:
+        config = _parse("--tensorflow_session_config_file", path, config)
+    config.intra_op_parallelism_threads = intra_op or config.intra_op_parallelism_threads
+    config.inter_op_parallelism_threads = inter_op or config.inter_op_parallelism_threads
+    return config
 
 
 def read_batching(place: str, path: Path) -> BatchingParameters:
@@ -158,7 +183,7 @@ def read_batching(place: str, path: Path) -> BatchingParameters:
         raise InvalidRequest(f"{place}: {path}: {error.message}") from error
 
 
-def check_tls(tls: Tls) -> None:
+def check_tls(flag: str, tls: Tls) -> None:
     """Make sure that key and certificates can be used, and belong together.
 
     Raises:
@@ -166,23 +191,43 @@ def check_tls(tls: Tls) -> None:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")  # what is strong enough, gRPC's library decides
+    try:
+        _load_certificates(context, tls)
+    except (ssl.SSLError, ValueError) as error:
+        raise InvalidRequest(f"{flag}: key and certificates cannot be used: {error}") from error
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """What Python's TLS needs to serve HTTP/1.1.
+
+    Raises:
+        ssl.SSLError: Key and certificates cannot be used.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load_certificates(context, tls)
+    context.set_alpn_protocols(["http/1.1"])
+    if tls.verify_client:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _load_certificates(context: ssl.SSLContext, tls: Tls) -> None:
     with tempfile.NamedTemporaryFile() as file:  # readable for its owner alone
         file.write(tls.key + b"\n" + tls.certificate)
         file.flush()
-        try:
-            # Without a password the library would ask for one on the terminal.
-            context.load_cert_chain(file.name, password=lambda: b"")
-            if tls.authority:
-                context.load_verify_locations(cadata=tls.authority.decode())
-        except (ssl.SSLError, ValueError) as error:
-            raise InvalidRequest(
-                f"--ssl_config_file: key and certificates cannot be used: {error}"
-            ) from error
+        # Without a password the library would ask for one on the terminal.
+        context.load_cert_chain(file.name, password=lambda: b"")
+    if tls.authority:
+        context.load_verify_locations(cadata=tls.authority.decode())
 
 
 def _read(flag: str, path: Path, name: str) -> Any:
+    return _parse(flag, path, _message(name))
+
+
+def _parse(flag: str, path: Path, message: Any) -> Any:
     try:
-        return text_format.Parse(path.read_text(), _message(name))
+        return text_format.Parse(path.read_text(), message)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise InvalidRequest(f"{flag}: {path} cannot be used: {error}") from error
 

@@ -8,7 +8,14 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from service.config_files import check_tls, read_batching, read_metrics_path, read_tls
+from service.config_files import (
+    check_tls,
+    read_batching,
+    read_metrics_path,
+    read_session,
+    read_tls,
+    tls_context,
+)
 from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
@@ -42,7 +49,9 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
+    from ssl import SSLContext
 
+    from service.config_files import Tls
     from service.http.messages import Api
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
@@ -51,6 +60,8 @@ if TYPE_CHECKING:
 
 
 _log: Final = logging.getLogger("hearth.process")
+_RPC_TLS: Final = "--ssl_config_file"
+_REST_TLS: Final = "--rest_ssl_config_file"
 _BATCHING_FLAG: Final = "--batching_parameters_file"
 _VERSION_BATCHING: Final = "batching_params.pbtxt"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
@@ -95,7 +106,9 @@ class Process:
             metrics_paths=_metrics_paths(settings),
             spoken=protocols(settings),
         )
-        services = _services(settings, self._repository, control, dataplane)
+        services = _services(
+            settings, self._repository, control, self._metrics.exposition, dataplane
+        )
         self._rpc = _rpc_server(settings, services, exchanges, self.health)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
@@ -126,6 +139,11 @@ class Process:
             body_timeout_s=settings.body_timeout_s,
             request_timeout_s=settings.rest_api_timeout_in_ms / 1000,
         )
+
+    def tls_context(self) -> SSLContext | None:
+        """What REST over TLS needs; None for plain text."""
+        tls = _tls(self.settings, _REST_TLS)
+        return None if tls is None else tls_context(tls)
 
     def hand_on_metrics(self) -> None:
         """Let other workers' scrapes see what this one has counted."""
@@ -185,12 +203,23 @@ def check_files(settings: Settings) -> None:
         InvalidRequest: One cannot.
     """
     _metrics_paths(settings)
-    if settings.ssl_config_file is not None:
-        check_tls(read_tls(settings.ssl_config_file))
+    for flag, file in _tls_files(settings).items():
+        if file is not None:
+            check_tls(flag, read_tls(flag, file))
     if settings.batching_parameters_file is not None and not settings.enable_batching:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
+    _session(settings)
+
+
+def _tls_files(settings: Settings) -> dict[str, Path | None]:
+    return {_RPC_TLS: settings.ssl_config_file, _REST_TLS: settings.rest_ssl_config_file}
+
+
+def _tls(settings: Settings, flag: str) -> Tls | None:
+    file = _tls_files(settings)[flag]
+    return None if file is None else read_tls(flag, file)
 
 
 def _metrics_paths(settings: Settings) -> list[str]:
@@ -231,11 +260,16 @@ def _config_file(settings: Settings) -> ConfigFile | None:
 
 
 def _services(
-    settings: Settings, repository: Repository, control: Control, dataplane: Dataplane
+    settings: Settings,
+    repository: Repository,
+    control: Control,
+    exposition: Callable[[], bytes],
+    dataplane: Dataplane,
 ) -> list[Service]:
     tensorflow_serving = TensorFlowServing(
         repository,
         control,
+        exposition,
         settings.max_body_bytes,
         as_content=settings.enable_serialization_as_tensor_content,
     )
@@ -257,7 +291,7 @@ def _rpc_server(
         "grpc.max_send_message_length": -1,
         **dict(_channel_arguments(settings.grpc_channel_arguments)),
     }
-    tls = None if settings.ssl_config_file is None else read_tls(settings.ssl_config_file)
+    tls = _tls(settings, _RPC_TLS)
     return RpcServer(
         addresses, services, Calls(exchanges, threads), health, [*options.items()], tls
     )
@@ -274,6 +308,7 @@ def _load_options(settings: Settings) -> LoadOptions:
         tags=tuple(settings.saved_model_tags.split(",")),
         prefer_litert=settings.prefer_tflite_model,
         cache_folders=cache_folders(settings.conversion_cache, os.environ),
+        session=_session(settings),
     )
     return LoadOptions(
         executor,
@@ -281,6 +316,18 @@ def _load_options(settings: Settings) -> LoadOptions:
         settings.num_request_iterations_for_warmup,
         _batching(settings),
     )
+
+
+def _session(settings: Settings) -> Any:
+    # As in TensorFlow Serving: with either of the two given, what stands for both counts no more.
+    intra, inter = (
+        settings.tensorflow_intra_op_parallelism,
+        settings.tensorflow_inter_op_parallelism,
+    )
+    if not intra and not inter:
+        intra = inter = settings.tensorflow_session_parallelism
+    path = settings.tensorflow_session_config_file
+    return read_session(path, intra_op=intra, inter_op=inter)
 
 
 def _batching_parameters(settings: Settings) -> BatchingParameters:

@@ -80,8 +80,8 @@ def _choice(text: str) -> bool | None:
 
 
 def _name(text: str) -> str:
-    if not text or set(text) & set("/:"):
-        raise SettingsError(f"is {text!r}; it must not be empty nor hold '/' or ':'")
+    if not text:
+        raise SettingsError("is empty")
     return text
 
 
@@ -126,8 +126,6 @@ WITHOUT_EFFECT: Final = (
     "num_load_threads", "num_tflite_interpreters_per_pool", "num_tflite_pools",
     "num_unload_threads", "per_process_gpu_memory_fraction", "platform_config_file",
     "remove_unused_fields_from_bundle_metagraph", "skip_initialize_tpu",
-    "tensorflow_inter_op_parallelism", "tensorflow_intra_op_parallelism",
-    "tensorflow_session_config_file", "tensorflow_session_parallelism",
     "thread_pool_factory_config_file", "xla_cpu_compilation_enabled",
     "xla_gpu_compilation_enabled",
 )  # fmt: skip
@@ -137,7 +135,7 @@ WITHOUT_EFFECT: Final = (
 class Settings:
     """The knobs of one service."""
 
-    rest_api_port: int = _knob(8501, "Port of REST.", _whole(1, 65535))
+    rest_api_port: int = _knob(8501, "Port of REST; 0 for none.", _whole(0, 65535))
     port: int = _knob(8500, "Port of gRPC; 0 for none.", _whole(0, 65535))
     grpc_socket_path: str = _knob("", "Unix socket for gRPC too; empty for none.", str)
     enable_serialization_as_tensor_content: bool = _knob(
@@ -169,7 +167,9 @@ class Settings:
         Path,
     )
     model_config_file_poll_wait_seconds: float = _knob(
-        0.0, "Seconds between looks at the model config file; 0 reads it once.", _real(0, 86400)
+        0.0,
+        "Seconds between looks at the model config file; 0 or less reads it once.",
+        _real(-86400, 86400),
     )
     allow_version_labels_for_unavailable_models: bool = _knob(
         default=False,
@@ -195,6 +195,20 @@ class Settings:
     saved_model_tags: str = _knob(
         ",".join(DEFAULT_TAGS), "Tags, joined by commas, of the SavedModel's graph to serve.", str
     )
+    tensorflow_session_parallelism: int = _knob(
+        0, "Threads for each of the two below; 0 for one a CPU.", _whole(0, 4096)
+    )
+    tensorflow_intra_op_parallelism: int = _knob(
+        0, "Threads of a worker on which TensorFlow splits up one operation.", _whole(0, 4096)
+    )
+    tensorflow_inter_op_parallelism: int = _knob(
+        0, "Threads of a worker on which TensorFlow runs operations at once.", _whole(0, 4096)
+    )
+    tensorflow_session_config_file: Path | None = _knob(
+        None,
+        "Text form of the ConfigProto of TensorFlow's sessions; the three above win over it.",
+        Path,
+    )
     enable_model_warmup: bool = _knob(
         default=True,
         meaning="Run the requests of assets.extra/tf_serving_warmup_requests at load.",
@@ -218,7 +232,9 @@ class Settings:
         read=_switch,
     )
     file_system_poll_wait_seconds: float = _knob(
-        1.0, "Seconds between looks at the model's folder; 0 looks once.", _real(0, 86400)
+        1.0,
+        "Seconds between looks at the model's folder; 0 or less looks once.",
+        _real(-86400, 86400),
     )
     max_num_load_retries: int = _knob(
         5, "Times that a refused version is tried again unchanged.", _whole(0, 1_000_000)
@@ -246,6 +262,9 @@ class Settings:
         None, "Text form of a MonitoringConfig: a further path for the metrics.", Path
     )
     ssl_config_file: Path | None = _knob(None, "Text form of an SSLConfig: TLS for gRPC.", Path)
+    rest_ssl_config_file: Path | None = _knob(
+        None, "Text form of an SSLConfig: TLS for REST, which TensorFlow Serving has not.", Path
+    )
     grpc_channel_arguments: str = _knob(
         "", "Channel arguments of gRPC: name=value,name=value.", _channel_arguments
     )
@@ -310,9 +329,25 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         raise SettingsError("--use_alts_credentials is not supported; use --ssl_config_file")
     values["without_effect"] = tuple(name for name in WITHOUT_EFFECT if given[name] is not None)
     settings = Settings(**values)
-    if settings.port == settings.rest_api_port:
-        raise SettingsError(f"--port is {settings.port}, which is the port of REST too")
+    _check_ports(settings)
+    _check_parallelism(settings)
     return settings
+
+
+def _check_ports(settings: Settings) -> None:
+    if not (settings.rest_api_port or settings.port or settings.grpc_socket_path):
+        raise SettingsError("--rest_api_port, --port and --grpc_socket_path are all off: give one")
+    if settings.port and settings.port == settings.rest_api_port:
+        raise SettingsError(f"--port is {settings.port}, which is the port of REST too")
+
+
+def _check_parallelism(settings: Settings) -> None:
+    both = settings.tensorflow_intra_op_parallelism and settings.tensorflow_inter_op_parallelism
+    if both and settings.tensorflow_session_parallelism:
+        raise SettingsError(
+            "--tensorflow_session_parallelism stands for --tensorflow_intra_op_parallelism and "
+            "--tensorflow_inter_op_parallelism: give it or those two, not all"
+        )
 
 
 def knobs() -> list[Field[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from service import contract as contracts
 from service.repository.storage import find_versions
@@ -27,20 +28,30 @@ def welcome(settings: Settings, models: Sequence[ModelConfig]) -> str:
     """
     host = "localhost" if settings.host in _EVERYWHERE else settings.host
     host = f"[{host}]" if ":" in host else host
-    url = f"http://{host}:{settings.rest_api_port}"
     served = ", ".join(f"{model.name} from {model.base_path}" for model in models) or "no model yet"
+    lines = [f"Hearth serves {served}"]
+    lines += [f"  gRPC     {address}" for address in _grpc(settings, host)]
+    if settings.rest_api_port:
+        scheme = "http" if settings.rest_ssl_config_file is None else "https"
+        lines += _rest(f"{scheme}://{host}:{settings.rest_api_port}", models)
+    return "\n".join(lines)
+
+
+def _rest(url: str, models: Sequence[ModelConfig]) -> list[str]:
     lines = [
-        f"Hearth serves {served}",
         f"  page     {url}/",
         f"  API      {url}/v1/models",
         f"  metrics  {url}/metrics",
     ]
-    if settings.port:
-        lines.append(f"  gRPC     {host}:{settings.port}")
     if models:
-        path = f"{url}/v1/models/{models[0].name}:predict"
+        path = f"{url}/v1/models/{quote(models[0].name, safe='')}:predict"
         lines += ["Ask it:", f"  curl -d '{_example(models[0])}' {path}"]
-    return "\n".join(lines)
+    return lines
+
+
+def _grpc(settings: Settings, host: str) -> list[str]:
+    addresses = [f"{host}:{settings.port}"] if settings.port else []
+    return addresses + ([f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else [])
 
 
 def _example(model: ModelConfig) -> str:

@@ -121,6 +121,18 @@ def plain_half_plus_two(folder: Path) -> None:
     _save_function(folder, lambda x: {"y": 0.5 * x + 2.0}, [tf.TensorSpec([None, 1], name="x")])
 
 
+def scaled(folder: Path) -> None:
+    """``y`` is ``x`` times ``scale``, and ``scale`` is 3 by default."""
+    tf = tensorflow()
+    module = tf.Module()
+    three = tf.constant(3.0)
+    module.f = tf.function(
+        lambda x, scale=three: {"y": x * scale},
+        [tf.TensorSpec([None], name="x"), tf.TensorSpec([], name="scale")],
+    )
+    _save(folder, module, {"serving_default": module.f})
+
+
 def several(folder: Path) -> None:
     """Several signatures, named in several ways, with several inputs and outputs."""
     tf = tensorflow()

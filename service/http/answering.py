@@ -58,14 +58,15 @@ class Answering:
                 return step
             executor = step.version.executor
             if executor.quick:
-                return step.encode(step.run())
+                return step.run()
             running = step.submit() if executor.joins else self._threads.submit(step.run)
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             return api.fail(error, request, exchange)
 
         def finish() -> Response:
             try:
-                return step.encode(running.result())
+                # In a thread the whole answer is made.
+                return step.finish(running) if executor.joins else running.result()
             except Exception as error:  # noqa: BLE001 - as above
                 return api.fail(error, request, exchange)
 

@@ -95,10 +95,11 @@ def _add_pages(app: flask.Flask, parts: Parts) -> None:
         told = describe(parts.repository, parts.spoken, parts.metrics_paths)
         return _flask(Response(200, json_body.encode(told)))
 
-    @app.get("/report/<model>/<int:version>/<path:name>")
-    def report(model: str, version: int, name: str) -> flask.Response:
+    # The path is read as it came: a model's name may hold an encoded slash.
+    @app.get("/report/<path:_>", merge_slashes=False)
+    def report(_: str) -> flask.Response:
         _exchange().route = "report"
-        folder = page.report_folder(parts.repository, model, version)
+        folder, name = page.find_report(parts.repository, _raw_path())
         return flask.send_from_directory(folder, name)
 
 

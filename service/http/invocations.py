@@ -15,7 +15,7 @@ from werkzeug.http import parse_accept_header
 from service import VERSION
 from service.errors import HearthError, InvalidRequest, ModelNotFound, RouteNotFound
 from service.http.encoding import plain_body
-from service.http.messages import JSON, Api, Inference, Response, refusal, version_header
+from service.http.messages import JSON, Api, Prediction, Response, refusal, version_header
 from service.protocols import invocations
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
-    Begin = Callable[[Exchange, Request], Response | Inference]
+    Begin = Callable[[Exchange, Request], Response | Prediction]
 
 _PROTOCOL: Final = "mlflow"
 _INVOCATIONS: Final = "/invocations"
@@ -109,7 +109,7 @@ class Invocations(Api):
         """Whether it is as small as it looks."""
         return "content-encoding" not in headers  # it may be a thousand times as large as it came
 
-    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+    def begin(self, request: Request, exchange: Exchange) -> Response | Prediction:
         """Begin one request; see ``Api.begin``."""
         exchange.protocol = _PROTOCOL
         exchange.route = request.path.removeprefix("/")
@@ -138,7 +138,7 @@ class Invocations(Api):
         # Bare text called JSON, as MLflow's server sends it.
         return Response(200, VERSION.encode())
 
-    def _invoke(self, exchange: Exchange, request: Request) -> Response | Inference:
+    def _invoke(self, exchange: Exchange, request: Request) -> Response | Prediction:
         content = invocations.read_content_type(request.headers.get("content-type"))
         if content.refusal:
             exchange.outcome = InvalidRequest.__name__
@@ -151,7 +151,7 @@ class Invocations(Api):
             return refusal(*invocations.encode_error(exchange.failed(error), malformed=True))
         return self._predict(exchange, invocation, _answer_type(request))
 
-    def _predict(self, exchange: Exchange, invocation: Invocation, answer_type: str) -> Inference:
+    def _predict(self, exchange: Exchange, invocation: Invocation, answer_type: str) -> Prediction:
         version = find_default(self._repository, self._default_model)
         exchange.answers(version)
         signature = version.signature(invocation.signature_name)
@@ -163,7 +163,7 @@ class Invocations(Api):
             body = invocations.encode(outputs, answer_type)
             return Response(200, body, answer_type, version_header(version.number))
 
-        return Inference(version, invocation.signature_name, inputs, encode)
+        return Prediction(version, invocation.signature_name, inputs, encode)
 
 
 def _check_method(request: Request, expected: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from service.exchange import Exchange
     from service.inference.executor import Tensors
+    from service.protocols.inference import Inference
     from service.repository.version import ModelVersion
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
@@ -62,8 +63,8 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Inference(msgspec.Struct, frozen=True):
-    """A run of a network that an answer waits for.
+class Prediction(msgspec.Struct, frozen=True):
+    """An ``Inference`` whose answer is made of its outputs alone.
 
     Attributes:
         version: The version that runs.
@@ -78,17 +79,21 @@ class Inference(msgspec.Struct, frozen=True):
     inputs: dict[str, NDArray[Any]] | list[bytes]
     encode: Callable[[Tensors], Response]
 
-    def run(self) -> Tensors:
+    def run(self) -> Response:
         """Run it in this thread; see ``ModelVersion.predict``."""
         if isinstance(self.inputs, dict):
-            return self.version.predict(self.signature, self.inputs)
-        return self.version.run_examples(self.signature, self.inputs)
+            return self.encode(self.version.predict(self.signature, self.inputs))
+        return self.encode(self.version.run_examples(self.signature, self.inputs))
 
     def submit(self) -> Future[dict[str, NDArray[Any]]]:
         """Let it be joined with others that wait; see ``ModelVersion.submit``."""
         if isinstance(self.inputs, dict):
             return self.version.submit(self.signature, self.inputs)
         return self.version.submit_examples(self.signature, self.inputs)
+
+    def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> Response:
+        """Make the answer of outputs that are there."""
+        return self.encode(outputs.result())
 
 
 def refusal(status: int, body: bytes) -> Response:
@@ -110,7 +115,7 @@ class Api(ABC):
         """Whether beginning a small request of such a head costs an event loop next to nothing."""
 
     @abstractmethod
-    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+    def begin(self, request: Request, exchange: Exchange) -> Response | Inference[Response]:
         """Answer a request as far as it goes without a network's run.
 
         Args:
@@ -129,7 +134,7 @@ class Api(ABC):
         """Answer a request in this thread; whatever goes wrong is answered too."""
         try:
             step = self.begin(request, exchange)
-            return step if isinstance(step, Response) else step.encode(step.run())
+            return step if isinstance(step, Response) else step.run()
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             return self.fail(error, request, exchange)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service.errors import HearthError, NotReady
 from service.http.encoding import pack, plain_body
-from service.http.messages import JSON, Api, Inference, Response, refusal, version_header
+from service.http.messages import JSON, Api, Response, refusal, version_header
 from service.protocols import json_body, open_inference
 from service.protocols import open_inference_rest as wire
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.http.messages import Request
     from service.inference.executor import Tensors
+    from service.protocols.inference import Inference
     from service.protocols.open_inference import Route
     from service.protocols.open_inference_dataplane import Dataplane
     from service.protocols.open_inference_rest import InferBody
+    from service.repository.version import ModelVersion
 
-    Begin = Callable[[Route, Request, Exchange], Response | Inference]
+    Begin = Callable[[Route, Request, Exchange], Response | Inference[Response]]
 
 PROTOCOL: Final = "open_inference"
 JSON_LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 _BINARY: Final = "application/octet-stream"
 # The others wait for every worker, or write much.
-_LIGHT: Final = frozenset({"infer", "live", "ready", "server", "model_ready", "metadata"})
+_LIGHT: Final = frozenset({"infer", "live", "ready", "server", "models", "model_ready", "metadata"})
 
 
 class OpenInference(Api):
@@ -43,6 +45,7 @@ class OpenInference(Api):
             "live": self._live,
             "ready": self._ready,
             "server": self._server,
+            "models": self._models,
             "model_ready": self._model_ready,
             "metadata": self._metadata,
             "config": self._config,
@@ -64,7 +67,7 @@ class OpenInference(Api):
             return True
         return verb in _LIGHT and "content-encoding" not in headers
 
-    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+    def begin(self, request: Request, exchange: Exchange) -> Response | Inference[Response]:
         """Begin one request; see ``Api.begin``."""
         exchange.protocol = PROTOCOL
         route = open_inference.parse_route(request.method, request.path)
@@ -73,23 +76,17 @@ class OpenInference(Api):
 
     def fail(self, error: Exception, _request: Request, exchange: Exchange) -> Response:
         """The answer to a request that went wrong."""
-        if exchange.route == "infer":
-            self._dataplane.failed(exchange)
         return refusal(*open_inference.encode_error(exchange.failed(error)))
 
-    def _infer(self, route: Route, request: Request, exchange: Exchange) -> Inference:
+    def _infer(self, route: Route, request: Request, exchange: Exchange) -> Inference[Response]:
         body = self._body(request)
         length = wire.parse_json_length(request.headers.get(JSON_LENGTH_HEADER.lower()), body)
         asked, wanted = wire.parse_infer(route.model, route.version, body, length)
-        running = self._dataplane.begin(asked, exchange)
 
-        def encode(outputs: Tensors) -> Response:
-            answer = running.finish(
-                outputs, lambda chosen: wire.encode_infer(running.version, chosen, wanted)
-            )
-            return _packed(answer, request, running.version.number)
+        def encode(version: ModelVersion, outputs: Tensors) -> Response:
+            return _packed(wire.encode_infer(version, outputs, wanted), request, version.number)
 
-        return Inference(running.version, running.signature, running.inputs, encode)
+        return self._dataplane.prepare(asked, exchange, encode)
 
     def _live(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
         return _json({"live": True})
@@ -100,6 +97,10 @@ class OpenInference(Api):
 
     def _server(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
         return _json(open_inference.server_metadata())
+
+    def _models(self, _route: Route, _request: Request, _exchange: Exchange) -> Response:
+        # KServe's addition to the protocol.
+        return _json({"models": self._dataplane.names()})
 
     def _model_ready(self, route: Route, _request: Request, exchange: Exchange) -> Response:
         problem = self._dataplane.model_problem(route.model, route.version)

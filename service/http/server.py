@@ -31,7 +31,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     Args:
         settings: The knobs.
         agreement: What the workers agree on.
-        announce: Called once in the master when the port is bound.
+        announce: Called once in the master when REST's port, if there is one, is bound.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _options(self) -> dict[str, Any]:
         settings = self._settings
         return {
-            "bind": [_address(settings.host, settings.rest_api_port)],
+            "bind": _addresses(settings),
             "workers": settings.workers,
             "worker_class": "service.http.worker.Worker",
             "keepalive": settings.keepalive_s,
@@ -124,5 +124,9 @@ def check_socket(flag: str, path: Path) -> None:
         raise PortError(f"{flag}: {path} cannot be used: {error.strerror or error}") from error
 
 
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _addresses(settings: Settings) -> list[str]:
+    """Where REST is to be had: nowhere, if only gRPC is served."""
+    if not settings.rest_api_port:
+        return []
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return [f"{host}:{settings.rest_api_port}"]

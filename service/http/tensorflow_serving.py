@@ -12,7 +12,7 @@ import msgspec
 
 from service.errors import InvalidRequest, ModelNotFound, SignatureNotFound
 from service.http.encoding import plain_body
-from service.http.messages import Api, Inference, Response, refusal, version_header
+from service.http.messages import Api, Prediction, Response, refusal, version_header
 from service.protocols import json_body, kserve_v1, tensorflow_serving
 from service.protocols.examples import from_json
 
@@ -54,7 +54,7 @@ class TensorFlowServing(Api):
         self._repository = repository
         self._limit_bytes = limit_bytes
         self._headers = _CORS if cors else ()
-        self._begins: Mapping[str, Callable[[Exchange, Route, bytes], Response | Inference]] = {
+        self._begins: Mapping[str, Callable[[Exchange, Route, bytes], Response | Prediction]] = {
             "predict": self._predict,
             "classify": self._run_examples,
             "regress": self._run_examples,
@@ -72,7 +72,7 @@ class TensorFlowServing(Api):
         """Whether it is as small as it looks."""
         return not headers.get("content-encoding")
 
-    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+    def begin(self, request: Request, exchange: Exchange) -> Response | Prediction:
         """Begin one request; see ``Api.begin``."""
         exchange.protocol = _PROTOCOL
         if request.method == "OPTIONS":
@@ -91,7 +91,7 @@ class TensorFlowServing(Api):
             return refused
         return msgspec.structs.replace(refused, headers=refused.headers + self._headers)
 
-    def _predict(self, exchange: Exchange, route: Route, body: bytes) -> Inference:
+    def _predict(self, exchange: Exchange, route: Route, body: bytes) -> Prediction:
         request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
         exchange.answers(version)
@@ -103,9 +103,9 @@ class TensorFlowServing(Api):
             answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
             return self._of(version, answer)
 
-        return Inference(version, request.signature_name, inputs, encode)
+        return Prediction(version, request.signature_name, inputs, encode)
 
-    def _run_examples(self, exchange: Exchange, route: Route, body: bytes) -> Inference:
+    def _run_examples(self, exchange: Exchange, route: Route, body: bytes) -> Prediction:
         request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
         exchange.answers(version)
@@ -116,7 +116,7 @@ class TensorFlowServing(Api):
         examples = from_json(request.document, route.verb)
         exchange.rows = len(examples)
         write = _RESULTS[route.verb]
-        return Inference(
+        return Prediction(
             version, name, examples, lambda it: self._of(version, write(it, len(examples)))
         )
 

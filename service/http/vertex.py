@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from service.errors import HearthError, NotReady, RouteNotFound
 from service.http.encoding import plain_body
 from service.http.invocations import find_default, find_problem
-from service.http.messages import Api, Inference, Response, refusal, version_header
+from service.http.messages import Api, Prediction, Response, refusal, version_header
 from service.protocols import json_body, tensorflow_serving, vertex
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Vertex(Api):
         """Whether it is as small as it looks."""
         return "content-encoding" not in headers  # it may be a thousand times as large as it came
 
-    def begin(self, request: Request, exchange: Exchange) -> Response | Inference:
+    def begin(self, request: Request, exchange: Exchange) -> Response | Prediction:
         """Begin one request; see ``Api.begin``."""
         exchange.protocol = _PROTOCOL
         if request.path == self._health_route and request.method in {"GET", "HEAD"}:
@@ -71,7 +71,7 @@ class Vertex(Api):
             raise NotReady(problem)
         return Response(200, json_body.encode({"ready": True}))
 
-    def _predict(self, exchange: Exchange, body: bytes) -> Inference:
+    def _predict(self, exchange: Exchange, body: bytes) -> Prediction:
         exchange.route = "predict"
         request = vertex.parse(body)
         version = find_default(self._repository, self._default_model)
@@ -85,7 +85,7 @@ class Vertex(Api):
             exchange.rows = len(next(iter(outputs.values()), ()))
             return Response(200, answer, headers=version_header(version.number))
 
-        return Inference(version, request.signature_name, inputs, encode)
+        return Prediction(version, request.signature_name, inputs, encode)
 
 
 def _unless_taken(method: str, route: str) -> str:

@@ -256,9 +256,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     async def _listen(self) -> None:
         names = ("limit_request_line", "limit_request_fields", "limit_request_field_size")
         self.lane = self.process.lane(self.loop, {it: getattr(self.cfg, it) for it in names})
+        tls = self.process.tls_context()
         for listener in self.sockets:
             server = await self.loop.create_server(
-                lambda: Connection(self), sock=listener.sock, ssl=self._get_ssl_context()
+                lambda: Connection(self), sock=listener.sock, ssl=tls
             )
             self.servers.append(server)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from service.contract import LITERT_MODEL, SAVED_MODEL
 from service.errors import VersionRefused
 from service.inference.executor import AUTO, LITERT, TENSORFLOW
 from service.inference.signature import DEFAULT_TAGS, callable_signatures, read_saved_model
+from service.messages import config_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,11 +34,13 @@ class ExecutorOptions:
         prefer_litert: A ``model.tflite`` is taken as it is, whatever the SavedModel
             beside it does.
         cache_folders: Where conversions may be kept, best first; without any there are none.
+        session: The ``ConfigProto`` of TensorFlow's sessions.
     """
 
     tags: tuple[str, ...] = DEFAULT_TAGS
     prefer_litert: bool = False
     cache_folders: tuple[Path, ...] = ()
+    session: Any = field(default_factory=config_pb2.ConfigProto)
 
 
 def cache_folders(wanted: Path | None, environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -129,7 +132,7 @@ def _litert(path: Path, declared: Mapping[str, Signature] = MappingProxyType({})
 def _saved_model(version: Path, options: ExecutorOptions) -> Executor:
     from service.inference.savedmodel import SavedModel  # noqa: PLC0415 - imports TensorFlow
 
-    return SavedModel(version, options.tags)
+    return SavedModel(version, options.tags, options.session)
 
 
 def _need(version: Path, name: str) -> None:

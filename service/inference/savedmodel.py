@@ -113,6 +113,8 @@ class SavedModel:
     Args:
         version: The folder that holds it.
         tags: The tags of the graph to serve.
+        config: The ``ConfigProto`` of its session. Threads are TensorFlow's for the whole
+            process: the first session says how many.
 
     Attributes:
         session: The session that holds its graph and its variables.
@@ -125,11 +127,16 @@ class SavedModel:
     quick = False
     joins = False
 
-    def __init__(self, version: Path, tags: Sequence[str] = DEFAULT_TAGS) -> None:
+    def __init__(
+        self,
+        version: Path,
+        tags: Sequence[str] = DEFAULT_TAGS,
+        config: config_pb2.ConfigProto | None = None,
+    ) -> None:
         declared = callable_signatures(read_saved_model(version, tags))
         self._tensorflow = import_tensorflow()
         try:
-            self.session = _open(self._tensorflow, version, tags)
+            self.session = _open(self._tensorflow, version, tags, config)
         except Exception as error:  # TensorFlow raises whatever the broken part raises
             raise VersionRefused(f"TensorFlow cannot load it: {_plain(str(error))}") from error
         self._calls = self._prepare(declared)
@@ -221,10 +228,15 @@ def _functions(node: Any) -> set[str]:
     return names
 
 
-def _open(tensorflow: Any, version: Path, tags: Sequence[str]) -> Any:
+def _open(
+    tensorflow: Any, version: Path, tags: Sequence[str], config: config_pb2.ConfigProto | None
+) -> Any:
     """A session with the graph, its variables restored and its initialisers run."""
     v1 = tensorflow.compat.v1
-    session = v1.Session(graph=v1.Graph(), config=v1.ConfigProto(allow_soft_placement=True))
+    merged = v1.ConfigProto(allow_soft_placement=True)
+    if config is not None:
+        merged.MergeFrom(config)
+    session = v1.Session(graph=v1.Graph(), config=merged)
     with session.graph.as_default():
         v1.saved_model.load(session, list(tags), str(version))
     return session

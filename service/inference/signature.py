@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,11 +72,19 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """One way to call a model: named inputs to named outputs."""
+    """One way to call a model: named inputs to named outputs.
+
+    Attributes:
+        inputs: What it takes, by name.
+        outputs: What it gives, by name.
+        method_name: TensorFlow Serving's name of what it is for.
+        defaults: What stands for inputs that a caller leaves out: a ``TensorProto`` by name.
+    """
 
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
     method_name: str = PREDICT_METHOD
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def only_input(self) -> tuple[str, TensorSpec] | None:
@@ -149,6 +157,7 @@ def _signature(definition: Any) -> Signature:
         inputs={name: _tensor(info) for name, info in definition.inputs.items()},
         outputs={name: _tensor(info) for name, info in definition.outputs.items()},
         method_name=definition.method_name,
+        defaults=dict(definition.defaults),
     )
 
 

@@ -6,13 +6,11 @@ References:
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Any, Final
 
 from service.errors import InvalidRequest
 from service.messages import example_pb2
-from service.protocols.json_tensors import is_b64, shown
+from service.protocols.json_tensors import decode_b64, is_b64, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,18 +156,19 @@ def _typed(name: str, value: Any) -> tuple[str, Any]:
     if isinstance(value, float):
         return "float_list", value
     if isinstance(value, str):
-        return "bytes_list", value.encode(errors="replace")
+        return "bytes_list", _bytes(value)
     if is_b64(value):
-        return "bytes_list", _decoded(value["b64"])
+        return "bytes_list", decode_b64(value["b64"])
     kind = _JSON_NAMES.get(type(value), type(value).__name__)
     raise InvalidRequest(f"Feature: {name} has element with unexpected JSON type: {kind}")
 
 
-def _decoded(text: str) -> bytes:
+def _bytes(text: str) -> bytes:
+    """A text's bytes as they came; a lone surrogate, which has none, is replaced."""
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequest("Unable to base64 decode") from error
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="replace")
 
 
 def _utf8(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import orjson
@@ -25,12 +26,18 @@ _LENIENT: Final = json.JSONDecoder()
 _JSON_SPACE: Final = " \t\n\r"
 _BOM: Final = b"\xef\xbb\xbf"
 
+# Tokens that RapidJSON takes and Python does not. Strings are matched too, to be left alone;
+# also one without an end, or each quote in it would be looked at as the beginning of one.
+_TOKENS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|-?\bInf\b|-NaN\b', re.DOTALL)
+_SPELT_OUT: Final = {"Inf": "Infinity", "-Inf": "-Infinity", "-NaN": "NaN"}
+
 
 def parse(body: bytes) -> Any:
     """Parse a request's body.
 
-    The tokens NaN, Infinity and -Infinity are accepted and bytes after the value
-    ignored, as TensorFlow Serving does.
+    As in TensorFlow Serving, the tokens NaN, Inf and Infinity are accepted, with a minus too,
+    and bytes after the value ignored. A string need not be UTF-8: what is not stands in it
+    as Python's ``surrogateescape`` has it.
 
     Raises:
         InvalidRequest: It is not JSON; the message says where.
@@ -58,19 +65,42 @@ def encode_leniently(value: Any) -> bytes:
 def _parse_leniently(body: bytes) -> Any:
     if not body.strip():
         raise InvalidRequest("JSON Parse error: The document is empty")
+    text = body.decode(errors="surrogateescape")
     try:
-        text = body.decode()
-        start = len(text) - len(text.lstrip(_JSON_SPACE))
-        value, _ = _LENIENT.raw_decode(text, start)
+        return _decoded(text)
     except json.JSONDecodeError as error:
-        said = _MESSAGES.get(error.msg, f"{error.msg}.")
-        raise InvalidRequest(f"JSON Parse error: {said} at offset: {error.pos}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(
-            f"JSON Parse error: not UTF-8 ({error.reason}). at offset: {error.start}"
-        ) from error
+        if "Inf" not in text and "-NaN" not in text:
+            raise _said(error, error.pos) from error
+        spelt_out = _TOKENS.sub(lambda token: _SPELT_OUT.get(token[0], token[0]), text)
+    try:
+        return _decoded(spelt_out)
+    except json.JSONDecodeError as error:
+        raise _said(error, _original(error.pos, text)) from error
+
+
+def _decoded(text: str) -> Any:
+    start = len(text) - len(text.lstrip(_JSON_SPACE))
+    try:
+        value, _ = _LENIENT.raw_decode(text, start)
+    except json.JSONDecodeError:
+        raise
     except RecursionError as error:
         raise InvalidRequest("JSON Parse error: nested too deeply") from error
     except ValueError as error:  # a number of thousands of digits
         raise InvalidRequest(f"JSON Parse error: {error}") from error
     return value
+
+
+def _said(error: json.JSONDecodeError, offset: int) -> InvalidRequest:
+    said = _MESSAGES.get(error.msg, f"{error.msg}.")
+    return InvalidRequest(f"JSON Parse error: {said} at offset: {offset}")
+
+
+def _original(offset: int, text: str) -> int:
+    """Where an offset was before the tokens were spelt out."""
+    growth = 0
+    for token in _TOKENS.finditer(text):
+        if token.start() + growth >= offset:
+            break
+        growth += len(_SPELT_OUT.get(token[0], token[0])) - len(token[0])
+    return offset - growth

@@ -117,15 +117,27 @@ def _to_strings(values: Any) -> NDArray[Any]:
 def _to_bytes(value: str | Mapping[str, Any]) -> bytes:
     if isinstance(value, str):
         try:
-            return value.encode()
+            return value.encode(errors="surrogateescape")
         except UnicodeEncodeError as error:
             raise InvalidRequest(f"JSON Value: {shown(value)} is not UTF-8") from error
     if not is_b64(value):
         raise InvalidRequest(
             f"JSON Value: {shown(value)} Type: Object is not of expected type: string"
         )
+    return decode_b64(value["b64"])
+
+
+def decode_b64(text: str) -> bytes:
+    """Read base64 as TensorFlow Serving does: white space and missing padding are no matter.
+
+    Raises:
+        InvalidRequest: It is not base64.
+    """
+    plain = "".join(text.split())
+    if not plain.endswith("="):
+        plain += "=" * (-len(plain) % 4)
     try:
-        return base64.b64decode(value["b64"], validate=True)
+        return base64.b64decode(plain, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest("Unable to base64 decode") from error
 

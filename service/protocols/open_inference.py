@@ -71,6 +71,7 @@ _ROUTES: Final[Sequence[tuple[str, str, re.Pattern[str]]]] = (
     ("live", "GET", re.compile(r"/v2/health/live")),
     ("ready", "GET", re.compile(r"/v2/health/ready")),
     ("server", "GET", re.compile(r"/v2/?")),
+    ("models", "GET", re.compile(r"/v2/models")),
     # A model called "stats" has no metadata here, as in Triton.
     ("statistics", "GET", re.compile(r"/v2/models/stats")),
     ("statistics", "GET", re.compile(rf"{_MODEL}/stats")),

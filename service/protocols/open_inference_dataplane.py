@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
 
 from service.errors import InvalidRequest, ModelNotFound, NotPossibleNow, NotReady
 from service.protocols import open_inference
@@ -14,6 +15,7 @@ from service.repository.version import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -40,8 +42,7 @@ class ModelControl(Protocol):
         """Serve a model no longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(msgspec.Struct, frozen=True):
     """A request for inference, whatever carried it.
 
     Attributes:
@@ -58,60 +59,9 @@ class InferRequest:
     version: str = ""
     id: str = ""
     tensors: Sequence[Tensor] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = {}
     output_names: Sequence[str] = ()
     body: bytes | None = None
-
-
-@dataclass(slots=True)
-class Running:
-    """A request for inference that is ready to run, or runs.
-
-    Attributes:
-        version: The version that answers.
-        signature: Its signature.
-        inputs: An array for every input of the signature.
-        request: What was asked.
-        exchange: Where what is learnt of it is noted.
-        statistics: Where it is counted.
-        prepared_ns: Nanoseconds from the request's last byte to its inputs.
-    """
-
-    version: ModelVersion
-    signature: str
-    inputs: dict[str, NDArray[Any]]
-    request: InferRequest
-    exchange: Exchange
-    statistics: Statistics
-    prepared_ns: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.prepared_ns = _since(self.exchange)
-
-    def finish(self, outputs: Tensors, encode: Callable[[Tensors], _Answer]) -> _Answer:
-        """Make the answer, and count it.
-
-        Args:
-            outputs: An array for every output of the signature.
-            encode: From the outputs asked for to the answer.
-
-        Raises:
-            InvalidRequest: An output has no form in the answer.
-        """
-        computed_ns = _since(self.exchange)
-        answer = encode(select(self.request.output_names, outputs))
-        self.exchange.rows = _rows(outputs)
-        whole_ns = _since(self.exchange)
-        durations = Durations(
-            whole=whole_ns,
-            to_inputs=self.prepared_ns,
-            inference=computed_ns - self.prepared_ns,
-            to_answer=whole_ns - computed_ns,
-        )
-        self.statistics.answered(
-            self.version.model, self.version.number, self.exchange.rows, durations
-        )
-        return answer
 
 
 class Dataplane:
@@ -137,29 +87,22 @@ class Dataplane:
         self._control = control
         self._statistics = Statistics()
 
-    def begin(self, request: InferRequest, exchange: Exchange) -> Running:
-        """Make a request for inference ready to run.
-
-        Args:
-            request: The request.
-            exchange: Where what is learnt of it is noted.
-
-        Raises:
-            HearthError: The request does not fit the model, or there is no such model.
-        """
-        version = self.find(request.model, request.version)
-        exchange.answers(version)
-        name = open_inference.signature_name(request.parameters, version)
-        inputs = _inputs(version, name, request)
-        return Running(version, name, inputs, request, exchange, self._statistics)
-
     def infer(
         self,
         request: InferRequest,
         exchange: Exchange,
         encode: Callable[[ModelVersion, Tensors], _Answer],
     ) -> _Answer:
-        """Answer a request for inference in this thread, and count it.
+        """Answer a request for inference, and count it; see ``prepare``."""
+        return self.prepare(request, exchange, encode).run()
+
+    def prepare(
+        self,
+        request: InferRequest,
+        exchange: Exchange,
+        encode: Callable[[ModelVersion, Tensors], _Answer],
+    ) -> Inference[_Answer]:
+        """Read and check a request for inference; it is counted when it is answered or fails.
 
         Args:
             request: The request.
@@ -169,18 +112,19 @@ class Dataplane:
         Raises:
             HearthError: The request does not fit the model, or there is no such model.
         """
+        version = self.find(request.model, request.version)
+        exchange.answers(version)
         try:
-            running = self.begin(request, exchange)
-            outputs = running.version.predict(running.signature, running.inputs)
-            return running.finish(outputs, lambda chosen: encode(running.version, chosen))
+            name = open_inference.signature_name(request.parameters, version)
+            inputs = _inputs(version, name, request)
         except Exception:
-            self.failed(exchange)
+            self._statistics.failed(version.model, version.number, _since(exchange))
             raise
-
-    def failed(self, exchange: Exchange) -> None:
-        """Count a request that was refused, or that the model failed at, once one was found."""
-        if exchange.model:
-            self._statistics.failed(exchange.model, int(exchange.version), _since(exchange))
+        prepared_ns = _since(exchange)
+        names = request.output_names
+        return Inference(
+            self._statistics, version, name, inputs, names, exchange, encode, prepared_ns
+        )
 
     def find(self, model: str, version: str) -> ModelVersion:
         """The version that answers.
@@ -243,6 +187,10 @@ class Dataplane:
             served = {model: [found.number] if version else served.get(model, ())}
         return {"model_stats": self._statistics.shown(served)}
 
+    def names(self) -> list[str]:
+        """What models there are, ready or not."""
+        return self._repository.names()
+
     def index(self, *, ready: bool) -> list[dict[str, str]]:
         """What models and versions there are; those alone that are ready, if so asked."""
         statuses = {}
@@ -294,7 +242,73 @@ class Dataplane:
         return f"version {number} is {status.state}" if loading else ""
 
 
-def _inputs(version: ModelVersion, name: str, request: InferRequest) -> dict[str, NDArray[Any]]:
+class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
+    """A request for inference that is read, checked, and not yet computed.
+
+    Attributes:
+        statistics: Where it is counted.
+        version: What is to answer it.
+        signature: Name of the signature.
+        inputs: Its arrays.
+        output_names: The outputs asked for; all if empty.
+        exchange: Where the rows are noted.
+        encode: From the version and the outputs asked for to the answer.
+        prepared_ns: Nanoseconds that reading and checking took.
+    """
+
+    statistics: Statistics
+    version: ModelVersion
+    signature: str
+    inputs: Tensors
+    output_names: Sequence[str]
+    exchange: Exchange
+    encode: Callable[[ModelVersion, Tensors], _Answer]
+    prepared_ns: int
+
+    def run(self) -> _Answer:
+        """Have it computed here."""
+        try:
+            return self._answer(self.version.predict(self.signature, self.inputs))
+        except Exception:
+            self._failed()
+            raise
+
+    def submit(self) -> Future[dict[str, NDArray[Any]]]:
+        """Have it computed elsewhere, by a version that joins."""
+        try:
+            return self.version.submit(self.signature, self.inputs)
+        except Exception:
+            self._failed()
+            raise
+
+    def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> _Answer:
+        """Answer with what was computed elsewhere."""
+        try:
+            return self._answer(outputs.result())
+        except Exception:
+            self._failed()
+            raise
+
+    def _answer(self, outputs: Tensors) -> _Answer:
+        exchange = self.exchange
+        computed_ns = _since(exchange)
+        answer = self.encode(self.version, select(self.output_names, outputs))
+        exchange.rows = _rows(outputs)
+        whole_ns = _since(exchange)
+        prepared_ns = self.prepared_ns
+        durations = Durations(
+            whole_ns, prepared_ns, computed_ns - prepared_ns, whole_ns - computed_ns
+        )
+        version = self.version
+        self.statistics.answered(version.model, version.number, exchange.rows, durations)
+        return answer
+
+    def _failed(self) -> None:
+        version = self.version
+        self.statistics.failed(version.model, version.number, _since(self.exchange))
+
+
+def _inputs(version: ModelVersion, name: str, request: InferRequest) -> Tensors:
     signature = version.signature(name)
     check_outputs(request.output_names, signature)
     features = version.feature_names(signature)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
+import orjson
 
 from service.errors import InvalidRequest
 from service.protocols import json_body
+from service.protocols.number_block import WORTH_BYTES, read_block
 from service.protocols.open_inference_dataplane import InferRequest
 from service.protocols.open_inference_tensors import (
     Tensor,
@@ -68,16 +69,33 @@ class _Document(msgspec.Struct):
     outputs: list[_Output] | None = None
 
 
+class _LargeInput(msgspec.Struct):
+    """An input whose data may be a block of numbers."""
+
+    name: str
+    shape: list[_Size]
+    datatype: str
+    parameters: _Parameters | None = None
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _LargeDocument(msgspec.Struct):
+    inputs: list[_LargeInput]
+    id: str | None = None
+    parameters: _Parameters | None = None
+    outputs: list[_Output] | None = None
+
+
 class _IndexDocument(msgspec.Struct):
     ready: bool = False
 
 
 _DOCUMENT: Final = msgspec.json.Decoder(_Document)
+_LARGE_DOCUMENT: Final = msgspec.json.Decoder(_LargeDocument)
 _INDEX: Final = msgspec.json.Decoder(_IndexDocument)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """In which form an answer is wanted.
 
     Attributes:
@@ -87,12 +105,11 @@ class Wanted:
     """
 
     id: str = ""
-    binary: Mapping[str, bool] = field(default_factory=dict)
+    binary: Mapping[str, bool] = {}
     binary_default: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class InferBody:
+class InferBody(msgspec.Struct, frozen=True, gc=False):
     """An answer's body.
 
     Attributes:
@@ -141,20 +158,16 @@ def parse_infer(
     """
     if json_bytes == 0:
         return InferRequest(model, version, body=body), Wanted(binary_default=True)
-    document = _parse(_DOCUMENT, body[:json_bytes])
-    outputs = document.outputs or ()
-    parameters = document.parameters or {}
-    request = InferRequest(
-        model=model,
-        version=version,
-        id=document.id or "",
-        tensors=_tensors(document, b"" if json_bytes is None else body[json_bytes:]),
-        parameters=parameters,
-        output_names=[it.name for it in outputs],
-    )
+    document = _read(body if json_bytes is None else body[:json_bytes])
+    tensors = _tensors(document, b"" if json_bytes is None else body[json_bytes:])
+    name, parameters, outputs = document.id or "", document.parameters or {}, document.outputs
     default = _switch(parameters, _BINARY_OUTPUTS, "the request", default=False)
+    if not outputs:
+        request = InferRequest(model, version, name, tensors, parameters)
+        return request, Wanted(name, {}, default)
     binary = {it.name: _is_binary(it, default=default) for it in outputs}
-    return request, Wanted(request.id, binary, default)
+    request = InferRequest(model, version, name, tensors, parameters, [it.name for it in outputs])
+    return request, Wanted(name, binary, default)
 
 
 def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> InferBody:
@@ -204,6 +217,15 @@ def parse_index(body: bytes) -> bool:
     return _parse(_INDEX, body).ready if body.strip() else False
 
 
+def _read(text: bytes) -> _Document | _LargeDocument:
+    if len(text) < WORTH_BYTES:
+        return _parse(_DOCUMENT, text)  # type: ignore[no-any-return]
+    try:
+        return _LARGE_DOCUMENT.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _parse(_DOCUMENT, text)  # type: ignore[no-any-return]  # it says what is wrong
+
+
 def _parse(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
         return decoder.decode(body)
@@ -229,11 +251,14 @@ def _parse_leniently(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         raise InvalidRequest(f"JSON Parse error: {error}") from error
 
 
-def _tensors(document: _Document, tail: bytes) -> list[Tensor]:
+def _tensors(document: _Document | _LargeDocument, tail: bytes) -> list[Tensor]:
     tensors: list[Tensor] = []
     offset = 0
     for it in document.inputs:
-        parameters = it.parameters or {}
+        parameters = it.parameters
+        if not parameters:
+            tensors.append(_from_json(it))
+            continue
         _refuse_unknown(f"input {it.name!r}", parameters)
         if _BINARY_SIZE not in parameters:
             tensors.append(_from_json(it))
@@ -253,13 +278,23 @@ def _tensors(document: _Document, tail: bytes) -> list[Tensor]:
     return tensors
 
 
-def _from_json(it: _Input) -> Tensor:
-    if it.data is msgspec.UNSET:
+def _from_json(it: _Input | _LargeInput) -> Tensor:
+    data = it.data
+    if data is msgspec.UNSET:
         raise InvalidRequest(f"input {it.name!r} has neither data nor {_BINARY_SIZE}")
-    return from_values(it.name, it.datatype, it.shape, it.data)
+    return from_values(it.name, it.datatype, it.shape, _values(data))
 
 
-def _size(it: _Input, parameters: _Parameters) -> int:
+def _values(data: Any) -> Any:
+    """Data as a block of numbers, where it is one and large, or else as lists."""
+    if not isinstance(data, msgspec.Raw):
+        return data
+    text = bytes(data)
+    block = read_block(text, plain=lambda: orjson.loads(text))
+    return orjson.loads(text) if block is None else block
+
+
+def _size(it: _Input | _LargeInput, parameters: _Parameters) -> int:
     size = parameters[_BINARY_SIZE]
     if type(size) is not int or size < 0:
         raise InvalidRequest(f"input {it.name!r} has {_BINARY_SIZE} {size!r}, not a length")

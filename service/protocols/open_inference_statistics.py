@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Durations:
+class Durations(msgspec.Struct, frozen=True, gc=False):
     """Nanoseconds of one answer.
 
     Attributes:
@@ -29,27 +30,18 @@ class Durations:
 
 
 @dataclass(slots=True)
-class _Sum:
-    count: int = 0
-    ns: int = 0
-
-    def add(self, ns: int) -> None:
-        self.count += 1
-        self.ns += ns
-
-    def shown(self) -> dict[str, int]:
-        return {"count": self.count, "ns": self.ns}
-
-
-@dataclass(slots=True)
 class _Counts:
+    """Rows, answers and failures, and the nanoseconds that they took."""
+
     rows: int = 0
     last_ms: int = 0
-    success: _Sum = field(default_factory=_Sum)
-    fail: _Sum = field(default_factory=_Sum)
-    to_inputs: _Sum = field(default_factory=_Sum)
-    inference: _Sum = field(default_factory=_Sum)
-    to_answer: _Sum = field(default_factory=_Sum)
+    answers: int = 0
+    answers_ns: int = 0
+    failures: int = 0
+    failures_ns: int = 0
+    to_inputs_ns: int = 0
+    inference_ns: int = 0
+    to_answer_ns: int = 0
 
 
 class Statistics:
@@ -70,15 +62,18 @@ class Statistics:
             counts = self._of(model, version)
             counts.rows += rows
             counts.last_ms = int(self._clock() * 1000)
-            counts.success.add(durations.whole)
-            counts.to_inputs.add(durations.to_inputs)
-            counts.inference.add(durations.inference)
-            counts.to_answer.add(durations.to_answer)
+            counts.answers += 1
+            counts.answers_ns += durations.whole
+            counts.to_inputs_ns += durations.to_inputs
+            counts.inference_ns += durations.inference
+            counts.to_answer_ns += durations.to_answer
 
     def failed(self, model: str, version: int, whole_ns: int) -> None:
         """A request for a version was refused, or the model failed."""
         with self._lock:
-            self._of(model, version).fail.add(whole_ns)
+            counts = self._of(model, version)
+            counts.failures += 1
+            counts.failures_ns += whole_ns
 
     def shown(self, served: Mapping[str, Iterable[int]]) -> list[dict[str, Any]]:
         """The counts of versions, those that have not been asked included.
@@ -94,27 +89,34 @@ class Statistics:
             ]
 
     def _of(self, model: str, version: int) -> _Counts:
-        return self._counts.setdefault((model, version), _Counts())
+        counts = self._counts.get((model, version))
+        if counts is None:
+            counts = self._counts[model, version] = _Counts()
+        return counts
 
 
 def _shown(model: str, number: int, counts: _Counts) -> dict[str, Any]:
-    none = _Sum().shown()
+    none = _sum(0, 0)
     return {
         "name": model,
         "version": str(number),
         "last_inference": counts.last_ms,
         "inference_count": counts.rows,
-        "execution_count": counts.success.count,
+        "execution_count": counts.answers,
         "inference_stats": {
-            "success": counts.success.shown(),
-            "fail": counts.fail.shown(),
+            "success": _sum(counts.answers, counts.answers_ns),
+            "fail": _sum(counts.failures, counts.failures_ns),
             "queue": none,
-            "compute_input": counts.to_inputs.shown(),
-            "compute_infer": counts.inference.shown(),
-            "compute_output": counts.to_answer.shown(),
+            "compute_input": _sum(counts.answers, counts.to_inputs_ns),
+            "compute_infer": _sum(counts.answers, counts.inference_ns),
+            "compute_output": _sum(counts.answers, counts.to_answer_ns),
             "cache_hit": none,
             "cache_miss": none,
         },
         "batch_stats": [],
         "memory_usage": [],
     }
+
+
+def _sum(count: int, ns: int) -> dict[str, int]:
+    return {"count": count, "ns": ns}

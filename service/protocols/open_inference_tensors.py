@@ -11,14 +11,16 @@ References:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from array import array as floats
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 
 from service.errors import InvalidRequest
 from service.protocols.json_tensors import shown, type_name
+from service.protocols.number_block import NumberBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,8 +61,7 @@ _MAX_DIMENSIONS: Final = 32  # NumPy's older limit
 _LENGTH_BYTES: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True):
     """One input as it was sent.
 
     Attributes:
@@ -81,13 +82,18 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Any) -> 
         name: The tensor's name.
         datatype: The name of its type.
         shape: Its sizes.
-        values: A value, or lists of values.
+        values: A value, or lists of values, or a block of numbers.
 
     Raises:
         InvalidRequest: A value is not of the type, or they are not as many as the shape asks for.
     """
     dtype = numpy_of(name, datatype)
-    _refuse_binary_only(f"input {name!r}", datatype)
+    if datatype in BINARY_ONLY:
+        raise _binary_only(f"input {name!r}", datatype)
+    if isinstance(values, NumberBlock):
+        if dtype.kind == "f":
+            return _from_block(name, datatype, shape, values.numbers)
+        values = values.plain()
     leaves, nesting = _flatten(name, values)
     types, meaning = _JSON_TYPES[dtype.kind]
     if not types.issuperset(map(type, leaves)):
@@ -95,6 +101,16 @@ def from_values(name: str, datatype: str, shape: Sequence[int], values: Any) -> 
     check_count(name, shape, len(leaves))
     _check_nesting(name, shape, nesting)
     return Tensor(name, datatype, reshape(name, _convert(name, datatype, leaves), shape))
+
+
+def _from_block(
+    name: str, datatype: str, shape: Sequence[int], numbers: NDArray[np.float64]
+) -> Tensor:
+    check_count(name, shape, numbers.size)
+    _check_nesting(name, shape, numbers.shape)
+    with np.errstate(over="ignore"):  # as in ``_convert``
+        array = numbers.astype(NUMPY[datatype])
+    return Tensor(name, datatype, reshape(name, array, shape))
 
 
 def from_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Tensor:
@@ -168,7 +184,8 @@ def to_values(name: str, array: NDArray[Any]) -> NDArray[Any] | list[str]:
     Raises:
         InvalidRequest: JSON has no form for it; the binary one has.
     """
-    _refuse_binary_only(f"output {name!r}", datatype_name(array))
+    if datatype_name(array) in BINARY_ONLY:
+        raise _binary_only(f"output {name!r}", datatype_name(array))
     if array.dtype.kind not in "OSU":
         return np.ascontiguousarray(array).ravel()
     try:
@@ -249,8 +266,10 @@ def datatype_name(array: NDArray[Any]) -> str:
     Raises:
         InvalidRequest: It has none.
     """
-    dtype = np.dtype(object) if array.dtype.kind in "OSU" else array.dtype
+    dtype = array.dtype
     name = _NAMES.get(dtype)
+    if name is None and dtype.kind in "SU":
+        return BYTES
     if name is None:
         raise InvalidRequest(f"an output has the type {dtype.name}, which cannot be sent")
     return name
@@ -333,6 +352,9 @@ def _convert(name: str, datatype: str, leaves: list[Any]) -> NDArray[Any]:
     if datatype == BYTES:
         return _texts(name, leaves)
     try:
+        if datatype == "FP32" and leaves:
+            # Unlike NumPy it makes infinity of what is too large without a word.
+            return np.frombuffer(floats("f", leaves), np.float32)
         # What is too large for a float becomes infinite, as over TensorFlow Serving's protocol.
         with np.errstate(over="ignore"):
             return np.array(leaves, NUMPY[datatype])
@@ -360,9 +382,8 @@ def _wrong_value(
     )
 
 
-def _refuse_binary_only(place: str, datatype: str) -> None:
-    if datatype in BINARY_ONLY:
-        raise InvalidRequest(f"{place} has datatype {datatype}, which JSON cannot carry; use bytes")
+def _binary_only(place: str, datatype: str) -> InvalidRequest:
+    return InvalidRequest(f"{place} has datatype {datatype}, which JSON cannot carry; use bytes")
 
 
 def _strings(name: str, raw: bytes, shape: Sequence[int]) -> NDArray[Any]:

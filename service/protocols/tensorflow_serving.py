@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 import numpy as np
+from google.protobuf import json_format
 
 from service import errors
 from service.errors import InvalidRequest
@@ -338,7 +339,7 @@ def encode_metadata(model: str, version: int, signatures: Mapping[str, Signature
             "inputs": {alias: _tensor_info(it) for alias, it in signature.inputs.items()},
             "outputs": {alias: _tensor_info(it) for alias, it in signature.outputs.items()},
             "method_name": signature.method_name,
-            "defaults": {},
+            "defaults": {alias: _tensor(it) for alias, it in signature.defaults.items()},
         }
         for name, signature in signatures.items()
     }
@@ -394,6 +395,8 @@ def _are_objects(rows: Sequence[Any], signature: Signature) -> bool:
 def _from_plain_rows(
     rows: Sequence[Any] | NumberBlock, signature: Signature
 ) -> dict[str, NDArray[Any]]:
+    if not signature.inputs:
+        raise InvalidRequest("instances is a plain list, but the signature takes no inputs")
     if len(signature.inputs) > 1:
         raise InvalidRequest(
             "instances is a plain list, but expecting list of objects as multiple input "
@@ -524,3 +527,11 @@ def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
         "tensor_shape": {"dim": dims, "unknown_rank": spec.shape is None},
         "name": spec.name,
     }
+
+
+def _tensor(proto: Any) -> dict[str, Any]:
+    """A tensor as protobuf's own JSON has it, empty fields included."""
+    tensor: dict[str, Any] = json_format.MessageToDict(
+        proto, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+    )
+    return tensor

@@ -110,22 +110,27 @@ def example_signature(version: ModelVersion, spec: model_pb2.ModelSpec, method: 
 
 
 def to_inputs(
-    request: predict_pb2.PredictRequest, signature: Signature, limit_bytes: int
+    request: predict_pb2.PredictRequest,
+    signature: Signature,
+    defaults: Mapping[str, Any],
+    limit_bytes: int,
 ) -> dict[str, NDArray[Any]]:
     """Turn a Predict request into the arrays that a signature takes.
 
     Args:
         request: The request.
         signature: The signature that it names.
+        defaults: Tensors that stand for inputs that the request leaves out.
         limit_bytes: The most that one input may take in memory.
 
     Raises:
         InvalidRequest: The inputs are not those of the signature, or of another type.
     """
-    sent, expected = request.inputs, signature.inputs
+    sent: Mapping[str, Any] = request.inputs
+    expected = signature.inputs
     # A look into a map of messages would add what it does not find.
     if len(sent) != len(expected) or any(name not in sent for name in expected):
-        raise _wrong_inputs(set(sent), set(expected))
+        sent = _completed(sent, signature, defaults)
     return {name: _typed(sent[name], name, spec, limit_bytes) for name, spec in expected.items()}
 
 
@@ -267,6 +272,8 @@ def _define(definition: meta_graph_pb2.SignatureDef, signature: Signature) -> No
         _describe(definition.inputs[name], spec)
     for name, spec in signature.outputs.items():
         _describe(definition.outputs[name], spec)
+    for name, tensor in signature.defaults.items():
+        definition.defaults[name].CopyFrom(tensor)
 
 
 def _describe(info: meta_graph_pb2.TensorInfo, spec: TensorSpec) -> None:
@@ -289,12 +296,41 @@ def _typed(proto: Any, name: str, spec: TensorSpec, limit_bytes: int) -> NDArray
     return tensor_proto.decode(proto, name, limit_bytes)
 
 
-def _wrong_inputs(sent: set[str], expected: set[str]) -> InvalidRequest:
-    def braces(names: set[str]) -> str:
-        return "{" + ",".join(sorted(names)) + "}"
+def _completed(
+    sent: Mapping[str, Any], signature: Signature, defaults: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The tensors sent, and the defaults of those that were not.
 
+    Raises:
+        InvalidRequest: One is missing that has no default, or one was sent that is not known;
+            checked and said in TensorFlow Serving's order and words.
+    """
+    expected = signature.inputs
+    if len(sent) > len(expected) or (len(sent) < len(expected) and not defaults):
+        raise _wrong_inputs(set(sent), set(expected))
+    for name, spec in expected.items():
+        if name not in sent and name not in defaults:
+            raise InvalidRequest(
+                f"Signature input alias: {name}(feed name: {spec.name}) not found in request and "
+                f"no default value provided. Inputs expected to be in the request "
+                f"{_braces(sent)}, or default input alias set: {','.join(sorted(defaults))}"
+            )
+    known = [name for name in sorted(sent) if name in expected]
+    if len(known) < len(sent):
+        raise InvalidRequest(
+            f"Inputs contains invalid name. Used request inputs: {','.join(known)}, "
+            f"request input: {','.join(sorted(sent))}"
+        )
+    return {name: sent[name] if name in sent else defaults[name] for name in expected}
+
+
+def _wrong_inputs(sent: set[str], expected: set[str]) -> InvalidRequest:
     return InvalidRequest(
         f"input size does not match signature: {len(sent)}!={len(expected)} "
-        f"len({braces(sent)}) != len({braces(expected)}). "
-        f"Sent extra: {braces(sent - expected)}. Missing but required: {braces(expected - sent)}."
+        f"len({_braces(sent)}) != len({_braces(expected)}). Sent extra: "
+        f"{_braces(sent - expected)}. Missing but required: {_braces(expected - sent)}."
     )
+
+
+def _braces(names: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

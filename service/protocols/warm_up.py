@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
@@ -19,18 +20,23 @@ from service.protocols.tfrecord import read_records
 from service.repository.warming import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from service.inference.signature import Signature
 
 _MAX_RECORDS: Final = 1000
 _LIMIT_BYTES: Final = 2**31  # of one tensor: as much as a message may have
 
 
-def read_warm_up(path: Path) -> list[Record]:
+def read_warm_up(
+    path: Path, signatures: Mapping[str, Signature] = MappingProxyType({})
+) -> list[Record]:
     """Read a warm-up file: a TFRecord of ``PredictionLog``.
 
     Args:
         path: The file; it need not be there.
+        signatures: The model's, whose defaults stand for inputs that a request leaves out.
 
     Returns:
         The requests in their order.
@@ -49,26 +55,26 @@ def read_warm_up(path: Path) -> list[Record]:
         for number, record in enumerate(read_records(content)):
             if number >= _MAX_RECORDS:
                 raise VersionRefused(f"{path.name} has over {_MAX_RECORDS} records")
-            found.extend(_requests(record, f"{path.name}: record {number}"))
+            found.extend(_requests(record, f"{path.name}: record {number}", signatures))
     except ValueError as error:
         raise VersionRefused(f"{path.name}: {error}") from error
     return found
 
 
-def _requests(record: bytes, place: str) -> list[Record]:
+def _requests(record: bytes, place: str, signatures: Mapping[str, Signature]) -> list[Record]:
     try:
         log = prediction_log_pb2.PredictionLog.FromString(record)
-        return list(_of_log(log, place))
+        return list(_of_log(log, place, signatures))
     except DecodeError as error:
         raise VersionRefused(f"{place} is no PredictionLog: {error}") from error
     except HearthError as error:
         raise VersionRefused(f"{place}: {error.message}") from error
 
 
-def _of_log(log: Any, place: str) -> Iterator[Record]:
+def _of_log(log: Any, place: str, signatures: Mapping[str, Signature]) -> Iterator[Record]:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
-        yield _predict(log.predict_log.request, place)
+        yield _predict(log.predict_log.request, place, signatures)
     elif kind in {"classify_log", "regress_log"}:
         request = getattr(log, kind).request
         method = kind.removesuffix("_log")
@@ -80,12 +86,14 @@ def _of_log(log: Any, place: str) -> Iterator[Record]:
         raise NotSupported(f"a {kind or 'log of no type'} cannot be run")
 
 
-def _predict(request: Any, place: str) -> Record:
+def _predict(request: Any, place: str, signatures: Mapping[str, Signature]) -> Record:
+    signature = signature_name(request.model_spec)
+    defaults = signatures[signature].defaults if signature in signatures else {}
     inputs = {
         name: tensor_proto.decode(tensor, name, _LIMIT_BYTES)
-        for name, tensor in request.inputs.items()
+        for name, tensor in {**defaults, **request.inputs}.items()
     }
-    return Record(place, "predict", signature_name(request.model_spec), inputs=inputs)
+    return Record(place, "predict", signature, inputs=inputs)
 
 
 def _multi_inference(request: Any, place: str) -> Iterator[Record]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import tempfile
 import time
@@ -28,7 +29,7 @@ from service.errors import DeadlineExceeded, NotPossibleNow
 from service.repository.config import parse_config, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from service.repository.config import ModelConfig
 
@@ -39,6 +40,8 @@ _TURN: Final = "turn.lock"
 _CHANGE: Final = "change.lock"
 _SERVED: Final = "served"
 _POLL_S: Final = 0.02
+
+_log: Final = logging.getLogger("hearth.repository")
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -72,7 +75,9 @@ class Agreement:
         Returns:
             The config's serial.
         """
-        known = {config.name: config for config in (*self.known(), *configs)}
+        before = {config.name: config for config in self.known()}
+        _warn_of_logging(configs, before)
+        known = before | {config.name: config for config in configs}
         _replace(self._folder / _KNOWN, to_text(list(known.values())).encode())
         text = to_text(configs)
         _replace(self._folder / _WANTED, text.encode())
@@ -157,6 +162,17 @@ class Agreement:
 
     def _path(self, pid: int) -> Path:
         return self._folder / _SERVED / f"{pid}.json"
+
+
+def _warn_of_logging(configs: Iterable[ModelConfig], before: Mapping[str, ModelConfig]) -> None:
+    """Name the models whose requests are asked to be logged, once: whoever asks is the only one."""
+    for config in configs:
+        told = before[config.name].logging if config.name in before else None
+        if config.logging is not None and config.logging != told:
+            _log.warning(
+                "model %s: logging_config is kept, but its requests are not logged by it",
+                config.name,
+            )
 
 
 def _serial(text: str) -> str:

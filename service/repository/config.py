@@ -87,12 +87,14 @@ class ModelConfig:
         base_path: The folder of its versions.
         policy: Which of them.
         labels: Version numbers by label.
+        logging: How its requests are to be logged, a ``LoggingConfig``; None for not at all.
     """
 
     name: str
     base_path: Path
     policy: VersionPolicy = Latest()
     labels: Mapping[str, int] = field(default_factory=dict)
+    logging: Any = None
 
 
 def parse_config(text: str) -> list[ModelConfig]:
@@ -137,12 +139,14 @@ def to_text(configs: Sequence[ModelConfig]) -> str:
         _write_policy(entry.model_version_policy, config.policy)
         for label, number in config.labels.items():
             entry.version_labels[label] = number
+        if config.logging is not None:
+            entry.logging_config.CopyFrom(config.logging)
     return str(text_format.MessageToString(message))
 
 
 def _model(entry: Any) -> ModelConfig:
-    if not entry.name or set(entry.name) & set("/:"):
-        raise InvalidRequest(f"model name {entry.name!r} must not be empty nor hold '/' or ':'")
+    if not entry.name:
+        raise InvalidRequest("a model has no name")
     if not entry.base_path:
         raise InvalidRequest(f"model {entry.name} has no base_path")
     if "://" in entry.base_path:
@@ -157,6 +161,7 @@ def _model(entry: Any) -> ModelConfig:
         base_path=Path(entry.base_path),
         policy=_policy(entry),
         labels=dict(entry.version_labels),
+        logging=entry.logging_config if entry.HasField("logging_config") else None,
     )
 
 

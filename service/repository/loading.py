@@ -42,14 +42,15 @@ class LoadOptions:
 
     Attributes:
         executor: What else decides on what runs it.
-        read_warm_up: Reads the requests that a version brings along; None for no warm-up.
+        read_warm_up: Reads the requests that a version brings along, given its signatures;
+            None for no warm-up.
         warm_up_iterations: How often each of them is run.
         batching: How the requests for the version in a folder are joined, or None where that is
             to be found out; itself None for not at all.
     """
 
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
-    read_warm_up: Callable[[Path], Sequence[Record]] | None = None
+    read_warm_up: Callable[[Path, Mapping[str, Signature]], Sequence[Record]] | None = None
     warm_up_iterations: int = 1
     batching: Callable[[Path], BatchingParameters | None] | None = None
 
@@ -75,7 +76,8 @@ def load_version(
     """
     seen = fingerprint(path)
     contract = _described(path)
-    records = options.read_warm_up(path / WARMUP) if options.read_warm_up is not None else ()
+    declared = _declared(path, options.executor.tags)
+    records = () if options.read_warm_up is None else options.read_warm_up(path / WARMUP, declared)
     opened = open_executor(
         path, executor, options.executor, described=contract is not None, samples=samples(records)
     )
@@ -83,7 +85,7 @@ def load_version(
         model=model,
         number=number,
         path=path,
-        signatures=_listed(path, opened, options.executor.tags),
+        signatures=declared or opened.signatures,
         executor=opened,
         contract=contract,
         fingerprint=seen,
@@ -183,10 +185,9 @@ def _golden(path: Path) -> Golden:
         raise VersionRefused(str(error)) from error
 
 
-def _listed(path: Path, opened: Executor, tags: Sequence[str]) -> Mapping[str, Signature]:
-    if (path / SAVED_MODEL).is_file():
-        return read_saved_model(path, tags)
-    return opened.signatures
+def _declared(path: Path, tags: Sequence[str]) -> Mapping[str, Signature]:
+    """The signatures of the SavedModel, where there is one."""
+    return read_saved_model(path, tags) if (path / SAVED_MODEL).is_file() else {}
 
 
 def _replay(version: ModelVersion, contract: Contract, golden: Golden) -> None:

@@ -103,6 +103,11 @@ class ModelVersion:
             raise SignatureNotFound(name)
         return found
 
+    def defaults(self, name: str) -> Mapping[str, Any]:
+        """What stands for inputs that a caller leaves out, as the SavedModel says."""
+        found = self.signatures.get(name)
+        return found.defaults if found is not None else {}
+
     def feature_names(self, signature: Signature) -> tuple[str, ...]:
         """The contract's names of the columns of a signature's batch; none if it takes no such."""
         bounds = self._bounds

@@ -28,7 +28,7 @@ class ConfigFile:
 
     Args:
         path: The file.
-        interval_s: Seconds between looks at it; 0 for never again.
+        interval_s: Seconds between looks at it; 0 or less for never again.
     """
 
     def __init__(self, path: Path, interval_s: float) -> None:
@@ -59,7 +59,7 @@ class Watcher:
         repository: The worker's models.
         agreement: What all workers agree on.
         config_file: The config file to watch, if there is one.
-        interval_s: Seconds between looks at the models' folders; 0 looks once.
+        interval_s: Seconds between looks at the models' folders; 0 or less looks once.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -14,21 +14,21 @@ from service.errors import DeadlineExceeded, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from service.errors import HearthError
     from service.exchange import Exchange, Exchanges
-    from service.inference.executor import Tensors
-    from service.repository.inference import Inference
+    from service.protocols.inference import Inference
 
     Handler = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
-_Made = TypeVar("_Made")
 _REQUEST_ID: Final = "x-request-id"
 _OK: Final = grpc.StatusCode.OK.name
 
 # Bytes of a request, or of outputs, up to which the event loop may read or write them.
 _QUICK_BYTES: Final = 16 * 1024
+# Rows up to which it may have a quick version compute: a few bytes can ask for a million.
+_QUICK_ROWS: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,12 @@ class Method:
         request: Class of its request message.
         answer: From a request to its response message; runs in a thread.
         prepare: Instead of ``answer``, of a method that asks for inference: reads and checks.
-        failed: Told of a call that went wrong.
     """
 
     route: str
     request: Any
     answer: Callable[[Any, Exchange], Any] | None = None
     prepare: Callable[[Any, Exchange], Inference[Any]] | None = None
-    failed: Callable[[Exchange], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,6 @@ class Calls:
                 exchanges.end(exchange, _given_up(exchange, context).name)
                 raise
             except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its code
-                if method.failed is not None:
-                    method.failed(exchange)
                 code, text = service.encode_error(exchange.failed(error))
                 exchanges.end(exchange, code.name)
                 context.set_code(code)
@@ -130,22 +126,21 @@ class Calls:
             return made if isinstance(made, bytes) else await self._join(made)
         inference = prepare(_read(method, message), exchange)
         executor = inference.version.executor
+        if executor.quick and exchange.rows <= _QUICK_ROWS:
+            return _written(inference.run())
         if executor.joins:
             return await self._join(inference)
-        if executor.quick and _is_small(inference.inputs):
-            return _computed(inference)
-        return await self._in_thread(lambda: _computed(inference))
+        return await self._in_thread(lambda: _written(inference.run()))  # type: ignore[no-any-return]
 
     async def _join(self, inference: Inference[Any]) -> bytes:
         """The response of a version that joins: no thread waits for it."""
         outputs = inference.submit()
         await self._arrivals.wait(outputs)
-        made = outputs.result()
-        if _is_small(made):
-            return _written(inference.encode(made))
-        return await self._in_thread(lambda: _written(inference.encode(made)))
+        if _is_large(outputs):
+            return await self._in_thread(lambda: _written(inference.finish(outputs)))  # type: ignore[no-any-return]
+        return _written(inference.finish(outputs))
 
-    async def _in_thread(self, function: Callable[[], _Made]) -> _Made:
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
 
@@ -155,21 +150,14 @@ def _answered(method: Method, message: bytes, exchange: Exchange) -> bytes | Inf
     if method.prepare is None:
         return _written(method.answer(request, exchange))  # type: ignore[misc]
     inference = method.prepare(request, exchange)
-    return inference if inference.version.executor.joins else _computed(inference)
+    return inference if inference.version.executor.joins else _written(inference.run())
 
 
-def _computed(inference: Inference[Any]) -> bytes:
-    return _written(inference.encode(inference.run()))
-
-
-def _is_small(arrays: Tensors | list[bytes]) -> bool:
-    """Whether the event loop may compute or write them: a few bytes can ask for many rows."""
-    if isinstance(arrays, list):
-        return True
-    size = 0
-    for it in arrays.values():
-        size += it.nbytes
-    return size <= _QUICK_BYTES
+def _is_large(outputs: Future[Any]) -> bool:
+    if outputs.exception() is not None:
+        return False
+    size: int = sum(it.nbytes for it in outputs.result().values())
+    return size > _QUICK_BYTES
 
 
 def _read(method: Method, message: bytes) -> Any:

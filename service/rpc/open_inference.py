@@ -8,12 +8,11 @@ from service.errors import NotFound
 from service.protocols import open_inference
 from service.protocols import open_inference_grpc as wire
 from service.protocols import open_inference_pb2 as messages
-from service.repository.inference import Inference
 from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
     from service.exchange import Exchange
-    from service.protocols.open_inference_dataplane import Dataplane
+    from service.protocols.open_inference_dataplane import Dataplane, Inference
 
 PROTOCOL: Final = "open_inference_grpc"
 SERVICE: Final = "inference.GRPCInferenceService"
@@ -31,12 +30,7 @@ class OpenInference:
 
     def service(self) -> Service:
         """The service, ready to be carried."""
-        infer = Method(
-            "infer",
-            messages.ModelInferRequest,
-            prepare=self.prepare_infer,
-            failed=self._dataplane.failed,
-        )
+        infer = Method("infer", messages.ModelInferRequest, prepare=self.prepare_infer)
         methods = {
             "ServerLive": Method("live", messages.ServerLiveRequest, self.live),
             "ServerReady": Method("ready", messages.ServerReadyRequest, self.ready),
@@ -60,15 +54,10 @@ class OpenInference:
         self, request: messages.ModelInferRequest, exchange: Exchange
     ) -> Inference[messages.ModelInferResponse]:
         """Read and check ModelInfer."""
-        running = self._dataplane.begin(wire.parse_infer(request), exchange)
-        version = running.version
-        return Inference(
-            version,
-            running.signature,
-            running.inputs,
-            lambda outputs: running.finish(
-                outputs, lambda chosen: wire.encode_infer(version, chosen, request)
-            ),
+        return self._dataplane.prepare(
+            wire.parse_infer(request),
+            exchange,
+            lambda version, outputs: wire.encode_infer(version, outputs, request),
         )
 
     def live(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from service.errors import InvalidRequest
 from service.messages import (
@@ -16,13 +17,16 @@ from service.messages import (
 )
 from service.protocols import tensorflow_serving_grpc as wire
 from service.protocols.examples import from_input
+from service.protocols.metric_increase import increases, read_totals
 from service.protocols.tensorflow_serving import find_statuses, find_version
 from service.repository.config import from_message
-from service.repository.inference import Inference
 from service.rpc.calls import Method, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
 
     from service.exchange import Exchange
     from service.inference.executor import Tensors
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from service.repository.control import Control
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
+
+    Outputs: TypeAlias = dict[str, NDArray[Any]]
 
 PROTOCOL: Final = "tensorflow_serving_grpc"
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
@@ -48,15 +54,23 @@ class TensorFlowServing:
     Args:
         repository: The models.
         control: Changes what is served.
+        exposition: The metrics' text, of all workers.
         limit_bytes: The most that one input may take in memory.
         as_content: Answers carry numbers as ``tensor_content`` instead of typed fields.
     """
 
     def __init__(
-        self, repository: Repository, control: Control, limit_bytes: int, *, as_content: bool
+        self,
+        repository: Repository,
+        control: Control,
+        exposition: Callable[[], bytes],
+        limit_bytes: int,
+        *,
+        as_content: bool,
     ) -> None:
         self._repository = repository
         self._control = control
+        self._exposition = exposition
         self._limit_bytes = limit_bytes
         self._as_content = as_content
 
@@ -108,38 +122,31 @@ class TensorFlowServing:
 
     def prepare_predict(
         self, request: predict_pb2.PredictRequest, exchange: Exchange
-    ) -> Inference[predict_pb2.PredictResponse]:
+    ) -> _Prediction:
         """Read and check Predict."""
         version = self._find(request, exchange)
         name = wire.signature_name(request.model_spec)
         signature = version.signature(name)
-        inputs = wire.to_inputs(request, signature, self._limit_bytes)
+        inputs = wire.to_inputs(request, signature, version.defaults(name), self._limit_bytes)
         wanted = request.output_filter
         if wanted:
             wire.check_filter(wanted, signature)
-
-        def encode(outputs: Tensors) -> predict_pb2.PredictResponse:
-            first = next(iter(outputs.values()), None)
-            exchange.rows = first.shape[0] if first is not None and first.ndim else 1
-            return wire.predict_response(
-                version, name, outputs, wanted, as_content=self._as_content
-            )
-
-        return Inference(version, name, inputs, encode)
+        exchange.rows = _rows(inputs)
+        return _Prediction(version, name, inputs, wanted, exchange, self._as_content)
 
     def prepare_classify(
         self, request: classification_pb2.ClassificationRequest, exchange: Exchange
-    ) -> Inference[Any]:
+    ) -> _OnExamples:
         """Read and check Classify."""
         return self._prepare_examples(classification_pb2.ClassificationResponse, request, exchange)
 
     def prepare_regress(
         self, request: regression_pb2.RegressionRequest, exchange: Exchange
-    ) -> Inference[Any]:
+    ) -> _OnExamples:
         """Read and check Regress."""
         return self._prepare_examples(regression_pb2.RegressionResponse, request, exchange)
 
-    def _prepare_examples(self, kind: Any, request: Any, exchange: Exchange) -> Inference[Any]:
+    def _prepare_examples(self, kind: Any, request: Any, exchange: Exchange) -> _OnExamples:
         version = self._find(request, exchange)
         examples = from_input(request.input)
         exchange.rows = len(examples)
@@ -155,16 +162,14 @@ class TensorFlowServing:
         response = inference_pb2.MultiInferenceResponse()
         for task in request.tasks:
             result = response.results.add()
-            classifies = task.method_name == wire.CLASSIFY_METHOD
-            kind: Any = (
-                classification_pb2.ClassificationResponse
-                if classifies
-                else regression_pb2.RegressionResponse
-            )
-            inference = _on_examples(kind, version, task.model_spec, examples)
-            filled = inference.encode(inference.run())
-            target = result.classification_result if classifies else result.regression_result
-            target.CopyFrom(filled.result)
+            if task.method_name == wire.CLASSIFY_METHOD:
+                kind: Any = classification_pb2.ClassificationResponse
+                filled = _on_examples(kind, version, task.model_spec, examples).run()
+                result.classification_result.CopyFrom(filled.result)
+            else:
+                kind = regression_pb2.RegressionResponse
+                filled = _on_examples(kind, version, task.model_spec, examples).run()
+                result.regression_result.CopyFrom(filled.result)
             result.model_spec.CopyFrom(filled.model_spec)
         return response
 
@@ -193,11 +198,21 @@ class TensorFlowServing:
     ) -> model_management_pb2.ReloadConfigResponse:
         """Answer HandleReloadConfigRequest once every worker serves what is asked for."""
         if request.config.WhichOneof("config") is None:
-            raise InvalidRequest("ServerConfig must be set")
+            raise InvalidRequest(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported"
+            )
+        before = self._totals(request)
         self._control.reload(from_message(request.config))
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
+        for name, grown in increases(request.metric_names, before, self._totals(request)).items():
+            response.metric.add(name=name, int64_value_increase=grown)
         return response
+
+    def _totals(self, request: model_management_pb2.ReloadConfigRequest) -> dict[str, float]:
+        """What the metrics say now, if the request asks for any."""
+        return read_totals(self._exposition()) if request.metric_names else {}
 
     def _find(self, request: Any, exchange: Exchange) -> ModelVersion:
         if not request.HasField("model_spec"):
@@ -207,20 +222,93 @@ class TensorFlowServing:
         return version
 
 
-def _on_examples(
-    kind: Any, version: ModelVersion, spec: model_pb2.ModelSpec, examples: list[bytes]
-) -> Inference[Any]:
-    """What a Classify or Regress request, or a task, asks of a version."""
-    verb, fill = _RESULTS[kind]
-    name = wire.example_signature(version, spec, verb)
+@dataclass(slots=True)
+class _Prediction:
+    """A Predict request.
 
-    def encode(outputs: Tensors) -> Any:
-        response = kind()
-        fill(response.result, outputs, len(examples))
-        wire.fill_spec(response.model_spec, version, name)
+    Attributes:
+        version: What is to answer it.
+        signature: Name of the signature.
+        inputs: Its arrays.
+        wanted: Names of the outputs to send; all if empty.
+        exchange: Where the rows are noted.
+        as_content: Numbers go into ``tensor_content``.
+    """
+
+    version: ModelVersion
+    signature: str
+    inputs: Tensors
+    wanted: Sequence[str]
+    exchange: Exchange
+    as_content: bool
+
+    def run(self) -> predict_pb2.PredictResponse:
+        """Have it computed here."""
+        return self._answer(self.version.predict(self.signature, self.inputs))
+
+    def submit(self) -> Future[Outputs]:
+        """Have it computed elsewhere."""
+        return self.version.submit(self.signature, self.inputs)
+
+    def finish(self, outputs: Future[Outputs]) -> predict_pb2.PredictResponse:
+        """Answer with what was computed."""
+        return self._answer(outputs.result())
+
+    def _answer(self, outputs: Tensors) -> predict_pb2.PredictResponse:
+        self.exchange.rows = _rows(outputs)
+        return wire.predict_response(
+            self.version, self.signature, outputs, self.wanted, as_content=self.as_content
+        )
+
+
+@dataclass(slots=True)
+class _OnExamples:
+    """A Classify or Regress request.
+
+    Attributes:
+        version: What is to answer it.
+        signature: Name of the signature.
+        examples: The serialised messages.
+        kind: Class of the response.
+    """
+
+    version: ModelVersion
+    signature: str
+    examples: Sequence[bytes]
+    kind: Any
+
+    def run(self) -> Any:
+        """Have it computed here."""
+        return self._answer(self.version.run_examples(self.signature, self.examples))
+
+    def submit(self) -> Future[Outputs]:
+        """Have it computed elsewhere."""
+        return self.version.submit_examples(self.signature, self.examples)
+
+    def finish(self, outputs: Future[Outputs]) -> Any:
+        """Answer with what was computed."""
+        return self._answer(outputs.result())
+
+    def _answer(self, outputs: Tensors) -> Any:
+        _, fill = _RESULTS[self.kind]
+        response = self.kind()
+        fill(response.result, outputs, len(self.examples))
+        wire.fill_spec(response.model_spec, self.version, self.signature)
         return response
 
-    return Inference(version, name, examples, encode)
+
+def _rows(arrays: Tensors) -> int:
+    for first in arrays.values():
+        return first.shape[0] if first.ndim else 1
+    return 1
+
+
+def _on_examples(
+    kind: Any, version: ModelVersion, spec: model_pb2.ModelSpec, examples: Sequence[bytes]
+) -> _OnExamples:
+    """What a request on examples asks of a version."""
+    verb, _ = _RESULTS[kind]
+    return _OnExamples(version, wire.example_signature(version, spec, verb), examples, kind)
 
 
 def _checked_tasks(request: inference_pb2.MultiInferenceRequest) -> Any:

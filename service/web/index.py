@@ -71,16 +71,15 @@ def describe(
 
 
 def _model(view: ModelView) -> dict[str, Any]:
-    path = f"/v1/models/{view.name}"
-    documents = {"status": path, "metadata": f"{path}/metadata"}
+    documents = {"status": view.path, "metadata": f"{view.path}/metadata"}
     if view.contract is not None:
-        documents["contract"] = f"{path}/contract"
+        documents["contract"] = f"{view.path}/contract"
     if view.report:
         documents["report"] = view.report
     return {
         "name": view.name,
         "version": view.version,
-        "predict": f"{path}:predict",
+        "predict": f"{view.path}:predict",
         "documents": documents,
         **({"problem": view.problem} if view.problem else {}),
     }

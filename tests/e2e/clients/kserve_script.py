@@ -65,8 +65,30 @@ async def over_rest():
             "live": await client.is_server_live(rest),
             "ready": await client.is_server_ready(rest),
             "model ready": await client.is_model_ready(rest, "housing"),
+            "empty model ready": await client.is_model_ready(rest, "empty"),
             "unknown model": await refusal(
                 client.infer(rest, request(batch(binary=False)), model_name="nobody")
+            ),
+        }
+    finally:
+        await client.close()
+
+
+async def over_v1():
+    """The older protocol, which is the client's default."""
+    client = InferenceRESTClient(RESTConfig(retries=1))
+    try:
+        return {
+            "prices": await client.infer(rest, {"instances": rows}, model_name="housing"),
+            "live": await client.is_server_live(rest),
+            "model ready": await client.is_model_ready(rest, "housing"),
+            "empty model ready": await client.is_model_ready(rest, "empty"),
+            "unknown model ready": await refusal(client.is_model_ready(rest, "nobody")),
+            "unknown model": await refusal(
+                client.infer(rest, {"instances": rows}, model_name="nobody")
+            ),
+            "wrong rows": await refusal(
+                client.infer(rest, {"instances": [["x"]]}, model_name="housing")
             ),
         }
     finally:
@@ -86,7 +108,7 @@ async def over_grpc():
 
 
 async def both():
-    return {"REST": await over_rest(), "gRPC": await over_grpc()}
+    return {"REST": await over_rest(), "V1": await over_v1(), "gRPC": await over_grpc()}
 
 
 print(json.dumps(asyncio.run(both())))

@@ -167,7 +167,7 @@ def test_without_a_flag_a_network_in_tensorflow_is_joined_and_says_so(zoo):
         large = server.post(PATH, {"instances": [row for (row,) in rows] * 20})
         unjoined = [server.post(PATH, {"instances": it}).json() for it in rows]
 
-    assert metadata["properties"]["joined"] == "serving_default"
+    assert metadata["properties"]["joined"] == "serve, serving_default"
     np.testing.assert_allclose(
         [it.json()["predictions"] for it in answers],
         [it["predictions"] for it in unjoined],

@@ -55,7 +55,7 @@ def test_the_example_with_bytes_gives_the_same_price(service):
 
 
 def test_every_route_has_its_row():
-    shown = re.findall(r"^\| `(GET|POST) (/v2\S*)` \|[^|]+\| `(\w+)` \|$", PAGE, re.MULTILINE)
+    shown = re.findall(r"^\| `(GET|POST) (/v2\S*)` \|[^|]+\| (?:`(\w+)` )?\|$", PAGE, re.MULTILINE)
 
     def paths(path):
         bare = path.replace("[/versions/VERSION]", "")
@@ -68,7 +68,7 @@ def test_every_route_has_its_row():
     }
     assert verbs == {verb for verb, _, _ in open_inference._ROUTES}
     service = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-    assert {call for _, _, call in shown} == set(service.methods_by_name)
+    assert {call for _, _, call in shown if call} == set(service.methods_by_name)
 
 
 def test_every_datatype_has_its_row():

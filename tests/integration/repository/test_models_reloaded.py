@@ -16,7 +16,7 @@ import pytest
 
 from service.messages import get_model_status_pb2, model_management_pb2
 from service.repository.config import All, Latest, ModelConfig, Specific, to_text
-from tests.integration.rpc.calling import ROW, Client, calling, price_of, refused, status
+from tests.integration.rpc.calling import ROW, Client, calling, price_of, refused, reload_of, status
 from tests.servers import running_service, wait_until
 
 if TYPE_CHECKING:
@@ -119,6 +119,17 @@ def test_a_model_that_is_not_there_is_named_and_the_others_are_served(service, c
     assert fresh(service, name="other") == [7] * FRESH
 
 
+def test_a_reload_tells_how_much_metrics_have_grown_in_all_workers(service, client, stored):
+    names = ["hearth_model_loads_total", "/tensorflow/cc/saved_model/load_attempt_count", "/no"]
+    request = reload_of(ModelConfig("other", stored / "other"))
+    request.metric_names.extend(names)
+
+    answer = client.models.HandleReloadConfigRequest(request, timeout=60)
+
+    grown = {it.name: it.int64_value_increase for it in answer.metric}
+    assert grown == dict(zip(names, (2, 2, 0), strict=True))  # one load a worker
+
+
 def test_policies_and_labels_follow_a_reload(service, client, stored):
     folder = stored / "housing"
     client.reload(ModelConfig("housing", folder, All(), {"stable": 1, "canary": 2}))
@@ -204,7 +215,7 @@ def test_a_config_that_makes_no_sense_changes_nothing(service, client, stored):
     request.config.model_config_list.config.add(name="housing")
     with refused(Code.INVALID_ARGUMENT, "model housing has no base_path"):
         client.models.HandleReloadConfigRequest(request, timeout=20)
-    with refused(Code.INVALID_ARGUMENT, "ServerConfig must be set"):
+    with refused(Code.INVALID_ARGUMENT, "Only ModelConfigList is currently supported"):
         client.models.HandleReloadConfigRequest(
             model_management_pb2.ReloadConfigRequest(), timeout=20
         )

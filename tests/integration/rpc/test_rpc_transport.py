@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.integration.rpc.calling import ROW, calling, price_of, refused
-from tests.servers import ROOT, fetch, free_port, running_service, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.certificates import Certified, certify, ssl_config
+from tests.integration.rpc.calling import ROW, Client, calling, price_of, refused
+from tests.servers import ROOT, START_S, fetch, free_port, running_service, wait_until
 
 Code = grpc.StatusCode
-
-
-@dataclass(frozen=True)
-class Certified:
-    """A key and its certificate, PEM."""
-
-    key: Path
-    certificate: Path
-
-
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
-def certify(folder: Path, name: str, authority: Certified | None = None) -> Certified:
-    """Make a key and a certificate for ``localhost``, signed by the authority or by itself."""
-    made = Certified(folder / f"{name}.key", folder / f"{name}.crt")
-    signed = (
-        []
-        if authority is None
-        else ["-CA", str(authority.certificate), "-CAkey", str(authority.key)]
-    )
-    is_authority = "critical,CA:TRUE" if authority is None else "critical,CA:FALSE"
-    openssl(
-        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-        *("-keyout", str(made.key), "-out", str(made.certificate), "-days", "2"),
-        *("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-        *("-addext", f"basicConstraints={is_authority}"),
-        *signed,
-    )
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +27,6 @@ def authority(tmp_path_factory) -> Certified:
 @pytest.fixture(scope="module")
 def server_pair(tmp_path_factory, authority) -> Certified:
     return certify(tmp_path_factory.mktemp("server"), "server", authority)
-
-
-def ssl_config(folder: Path, pair: Certified, authority: Certified | None, *, verify: bool) -> Path:
-    """An SSLConfig in text form, as TensorFlow Serving's users write it."""
-
-    def quoted(path: Path) -> str:
-        return '"' + path.read_text().replace("\n", "\\n") + '"'
-
-    lines = [f"server_key: {quoted(pair.key)}", f"server_cert: {quoted(pair.certificate)}"]
-    if authority is not None:
-        lines.append(f"custom_ca: {quoted(authority.certificate)}")
-    lines.append(f"client_verify: {str(verify).lower()}")
-    path = folder / "ssl.config"
-    path.write_text("\n".join(lines))
-    return path
 
 
 @pytest.fixture
@@ -107,6 +59,44 @@ def test_a_unix_socket_may_be_all_there_is(two_models, socket_path):
     ):
         assert client.price() > 0
     assert service.process.returncode == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_grpc_may_be_all_there_is(two_models, workers):
+    with running_service(two_models, until=None, rest_api_port=0, workers=workers) as service:
+        with calling(service.grpc) as client:
+            wait_until(lambda: _serving(client), "the service is ready", START_S)
+            assert client.price() > 0
+        assert "there is no REST, and so no /metrics" in service.output()
+        assert f"gRPC     {service.grpc}" in service.output()
+        assert "http://" not in service.output()
+        assert _listening(service.process.pid) == {int(service.grpc.rpartition(":")[2])}
+    assert service.process.returncode == 0
+
+
+def _serving(client: Client) -> bool:
+    try:
+        return client.serving() == "SERVING"
+    except grpc.RpcError:
+        return False  # nobody listens yet
+
+
+def _listening(pid: int) -> set[int]:
+    """TCP ports that a process and its children listen on, by what the kernel says."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    links = {
+        os.path.realpath(it).rpartition("/")[2]  # of one closed meanwhile, the name of the link
+        for one in [str(pid), *children]
+        for it in Path(f"/proc/{one}/fd").iterdir()
+    }
+    tables = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    rows = [line.split() for line in tables.splitlines()]
+    listen = "0A"
+    return {
+        int(row[1].rpartition(":")[2], 16)
+        for row in rows
+        if row[3] == listen and f"socket:[{row[9]}]" in links
+    }
 
 
 def test_tls_answers_those_who_trust_it_and_no_plain_text(

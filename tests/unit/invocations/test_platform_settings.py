@@ -89,7 +89,7 @@ def test_a_bucket_cannot_be_read_and_it_is_said_what_to_do():
     ("variable", "value", "message"),
     [
         ("AIP_HTTP_PORT", "http", "AIP_HTTP_PORT is 'http', not a whole number"),
-        ("AIP_HTTP_PORT", "0", r"AIP_HTTP_PORT is 0, outside \[1, 65535\]"),
+        ("AIP_HTTP_PORT", "70000", r"AIP_HTTP_PORT is 70000, outside \[0, 65535\]"),
         ("AIP_HEALTH_ROUTE", "x", "AIP_HEALTH_ROUTE is 'x'; a route begins with '/'"),
         ("AIP_PREDICT_ROUTE", "/x?y", "AIP_PREDICT_ROUTE is '/x\\?y'; a route begins with '/'"),
     ],

@@ -166,6 +166,7 @@ def test_the_index_lists_models_with_their_state_and_reason(small):
     assert document(small.post("/v2/repository/index", {"ready": False})) == [housing, empty]
     assert document(small.post("/v2/repository/index", {"ready": True})) == [housing]
     assert small.post("/v2/repository/index", {"ready": "yes"}).status == 400
+    assert document(small.get("/v2/models")) == {"models": ["empty", "housing"]}
 
 
 def test_loading_is_switched_off_unless_somebody_does_it(small, tmp_path):

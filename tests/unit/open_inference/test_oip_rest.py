@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import struct
 import zlib
 
 import numpy as np
 import pytest
 
-from tests.unit.open_inference.world import binary, document, split
+from tests.unit.open_inference.world import DATATYPES, Echo, World, binary, document, split
 
 HOUSES = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
 SUMS = [6.0, 15.0]
@@ -486,3 +487,48 @@ def test_bytes_that_are_no_text_must_be_asked_for_as_bytes(world):
     response = world.infer("echo_BYTES", body, inference_header_content_length=length)
 
     assert "holds bytes that are no UTF-8; ask for it with binary_data" in refusal(response)
+
+
+def large(data, shape, datatype="FP32"):
+    return {"inputs": [{"name": "x", "shape": shape, "datatype": datatype, "data": data}]}
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "INT64"])
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_large_block_of_numbers_is_read_as_a_small_one_is(tmp_path, datatype, nested):
+    world = World(tmp_path, {"echo": Echo(DATATYPES[datatype])})
+    rows = [[number, -3, 2**53 - 1] for number in range(400)]
+    data = rows if nested else [it for row in rows for it in row]
+
+    answer = document(world.infer("echo", large(data, [400, 3], datatype)))
+
+    (output,) = answer["outputs"]
+    dtype = DATATYPES[datatype]
+    assert np.array(output["data"], dtype).tolist() == np.array(rows, dtype).ravel().tolist()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([[1, 2, 3]] * 399, "1200 elements but 1197 were given"),
+        ([[1, 2]] * 600, r"shape \[400,3\] but its data is nested as \[600,2\]"),
+        ([[1, 2, 3]] * 399 + [[1, 2, "3"]], 'has "3" as element 1199; FP32 takes numbers'),
+        ([[1, 2, 3]] * 399 + [[1, 2], 3], "unevenly nested"),
+    ],
+)
+def test_what_is_wrong_with_a_large_block_is_said(tmp_path, data, said):
+    world = World(tmp_path, {"echo": Echo("float32")})
+
+    answer = world.infer("echo", large(data, [400, 3]))
+
+    assert answer.status == 400
+    assert re.search(said, document(answer)["error"])
+
+
+def test_infinity_in_a_large_block_is_read_and_written(tmp_path):
+    world = World(tmp_path, {"echo": Echo("float32")})
+    data = [float("inf"), 1e39] + [1.0] * 1198
+
+    answer = document(world.infer("echo", large(data, [400, 3])))
+
+    assert answer["outputs"][0]["data"][:3] == [float("inf"), float("inf"), 1.0]

@@ -142,8 +142,7 @@ class World:
 
     def infer_rpc(self, request: Any, exchange: Exchange) -> Any:
         """The answer to a ModelInfer call."""
-        inference = self.rpc.prepare_infer(request, exchange)
-        return inference.encode(inference.run())
+        return self.rpc.prepare_infer(request, exchange).run()
 
 
 def document(response: Response) -> Any:

@@ -109,6 +109,32 @@ def test_a_policy_chooses_by_number_newest_first(policy, candidates, served):
     assert taken == served
 
 
+def test_a_name_may_hold_what_a_path_may_not():
+    (config,) = parse_config(lone(name="team/housing:eu"))
+
+    assert config.name == "team/housing:eu"
+    assert parse_config(to_text([config])) == [config]
+
+
+def test_how_requests_are_to_be_logged_is_kept():
+    # tensorflow_serving/config/logging_config.proto
+    (config,) = parse_config(
+        lone(
+            """logging_config {
+                 log_collector_config { type: "file" filename_prefix: "/logs/m" }
+                 sampling_config { sampling_rate: 0.5 }
+               }"""
+        )
+    )
+    assert config.logging.log_collector_config.filename_prefix == "/logs/m"
+    assert config.logging.sampling_config.sampling_rate == 0.5
+    assert parse_config(to_text([config])) == [config]
+
+    (silent,) = parse_config(lone())
+    assert silent.logging is None
+    assert "logging" not in to_text([silent])
+
+
 def test_no_models_are_a_config_too():
     assert parse_config("") == []
     assert parse_config("model_config_list {}") == []
@@ -131,8 +157,7 @@ def test_the_platform_may_be_left_out_or_given_in_the_older_field(platform):
         (lone("model_version_policy { latest {} all {} }"), "Error parsing"),
         (lone("model_version_policy { specific {} }"), "model m: a specific policy needs versions"),
         ('model_config_list { config { name: "m" } }', "model m has no base_path"),
-        ('model_config_list { config { base_path: "/m" } }', "model name '' must not be empty"),
-        (lone(name="a:b"), "model name 'a:b'"),
+        ('model_config_list { config { base_path: "/m" } }', "a model has no name"),
         (
             'model_config_list { config { name: "m" base_path: "/m" model_platform: "caffe" } }',
             "model m has platform 'caffe'; known: tensorflow",

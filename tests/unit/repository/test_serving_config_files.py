@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.config_files import read_metrics_path, read_tls
+from service.config_files import read_metrics_path, read_session, read_tls
 from service.errors import InvalidRequest
-from service.process import _channel_arguments, check_files, initial_config
+from service.process import _channel_arguments, _load_options, check_files, initial_config
 from service.repository.config import All, ModelConfig
 from service.settings import WITHOUT_EFFECT, Settings, SettingsError, knobs, parse
 
@@ -71,7 +71,7 @@ def test_an_ssl_config_holds_key_certificate_and_authority(file):
         'server_key: "KEY\\nline"\nserver_cert: "CERT"\ncustom_ca: "CA"\nclient_verify: true\n'
     )
 
-    tls = read_tls(file)
+    tls = read_tls("--ssl_config_file", file)
 
     assert (tls.key, tls.certificate, tls.authority) == (b"KEY\nline", b"CERT", b"CA")
     assert tls.verify_client
@@ -93,7 +93,7 @@ def test_an_ssl_config_that_makes_no_sense_is_refused_with_its_flag(file, text, 
     file.write_text(text)
 
     with pytest.raises(InvalidRequest) as refused:
-        read_tls(file)
+        read_tls("--ssl_config_file", file)
 
     assert refused.value.message.startswith("--ssl_config_file: ")
     assert said in refused.value.message
@@ -256,3 +256,63 @@ def test_channel_arguments_are_numbers_where_they_look_like_whole_ones():
 def test_a_channel_argument_has_a_value():
     with pytest.raises(SettingsError, match=r"has 'grpc\.x', expected name=value"):
         parse(["--grpc_channel_arguments=a=1,grpc.x"], {})
+
+
+# --- TensorFlow's sessions ---
+
+
+def test_a_session_config_is_read_whole(file):
+    file.write_text(
+        "intra_op_parallelism_threads: 3 graph_options { optimizer_options { opt_level: L0 } }"
+    )
+
+    config = read_session(file, intra_op=0, inter_op=0)
+
+    assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (3, 0)
+    assert config.graph_options.optimizer_options.opt_level == -1  # L0
+
+
+def test_numbers_win_over_the_file(file):
+    file.write_text("intra_op_parallelism_threads: 3 inter_op_parallelism_threads: 4")
+
+    config = read_session(file, intra_op=1, inter_op=0)
+
+    assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("threads: 1", "cannot be used: 1:1 : "), (None, "cannot be used: [Errno 2]")],
+)
+def test_a_session_config_that_makes_no_sense_is_refused_before_the_start(file, content, said):
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(InvalidRequest) as refused:
+        check_files(Settings(tensorflow_session_config_file=file))
+    assert refused.value.message.startswith(f"--tensorflow_session_config_file: {file} {said}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "threads"),
+    [
+        ([], (0, 0)),
+        (["--tensorflow_session_parallelism=3"], (3, 3)),
+        (["--tensorflow_intra_op_parallelism=2"], (2, 0)),
+        (["--tensorflow_intra_op_parallelism=2", "--tensorflow_inter_op_parallelism=4"], (2, 4)),
+        # As in TensorFlow Serving, one of the two silences what stands for both.
+        (["--tensorflow_session_parallelism=3", "--tensorflow_inter_op_parallelism=4"], (0, 4)),
+    ],
+)
+def test_flags_size_the_pools(flags, threads):
+    session = _load_options(parse(flags, {})).executor.session
+
+    found = (session.intra_op_parallelism_threads, session.inter_op_parallelism_threads)
+    assert found == threads
+
+
+def test_the_number_for_both_goes_with_one_of_the_two_at_most():
+    flags = [f"--tensorflow_{it}_parallelism=2" for it in ("session", "intra_op", "inter_op")]
+
+    with pytest.raises(SettingsError, match="give it or those two, not all"):
+        parse(flags, {})

@@ -80,8 +80,9 @@ def test_a_file_that_has_not_changed_does_not_undo_a_reload(file, models, agreem
     assert names(agreement) == ["a", "b"]
 
 
-def test_a_file_is_read_once_without_an_interval(file, models, agreement):
-    config_file = ConfigFile(file, 0)
+@pytest.mark.parametrize("interval_s", [0, -1])
+def test_a_file_is_read_once_without_an_interval(file, models, agreement, interval_s):
+    config_file = ConfigFile(file, interval_s)
     file.write_text(to_text(models))
 
     config_file.follow(agreement)
@@ -149,9 +150,12 @@ def test_a_look_publishes_why_a_model_is_not_served(tmp_path, agreement, reposit
     assert "cannot be read" in served.problems["gone"]
 
 
-def test_without_an_interval_folders_are_looked_at_once(tmp_path, models, agreement, repository):
+@pytest.mark.parametrize("interval_s", [0, -1])
+def test_without_an_interval_folders_are_looked_at_once(
+    tmp_path, models, agreement, repository, interval_s
+):
     agreement.want(models[:1])
-    watcher = Watcher(repository, agreement, None, 0)
+    watcher = Watcher(repository, agreement, None, interval_s)
     watcher.look()
     (tmp_path / "a" / "2").mkdir()
     watcher.look()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,7 @@ from service.errors import (
     VersionRefused,
 )
 from service.repository.agreement import Agreement, Served
-from service.repository.config import All, Latest, ModelConfig, Specific
+from service.repository.config import All, Latest, ModelConfig, Specific, parse_config
 from service.repository.control import Control
 from tests.unit.repository.followers import Follower, PidAgreement, adding, following
 
@@ -62,6 +64,20 @@ def test_what_is_wanted_is_read_back_with_its_serial(tmp_path, agreement):
     assert agreement.want([]) != serial
 
 
+def test_no_name_leads_out_of_the_folder(tmp_path, folder, agreement):
+    before = sorted(it.name for it in tmp_path.iterdir())
+    names = ["../../out", "/tmp/out", "a/b:c", ".."]
+
+    agreement.want([ModelConfig(name, tmp_path) for name in names])
+    agreement.publish(Served("x", {name: [1] for name in names}, {}))
+
+    assert sorted(it.name for it in tmp_path.iterdir()) == before
+    assert {it.name for it in folder.iterdir()} <= {
+        "change.lock", "known.pbtxt", "served", "told.pbtxt", "turn.lock", "wanted.pbtxt",
+    }  # fmt: skip
+    assert [it.name for it in (folder / "served").iterdir()] == [f"{os.getpid()}.json"]
+
+
 def test_a_model_once_wanted_stays_known_as_it_was_wanted_last(tmp_path, agreement):
     old, new = model(tmp_path, "a"), model(tmp_path, "a", policy=All())
     for configs in ([old], [new], []):
@@ -72,6 +88,29 @@ def test_a_model_once_wanted_stays_known_as_it_was_wanted_last(tmp_path, agreeme
 
 def test_nothing_is_known_before_anything_is_wanted(agreement):
     assert agreement.known() == []
+
+
+def test_who_asks_for_requests_to_be_logged_is_told_once_that_they_are_not(
+    tmp_path, agreement, caplog
+):
+    logged = parse_config(
+        """model_config_list {
+             config { name: "a" base_path: "/a" logging_config { sampling_config {} } }
+             config { name: "b" base_path: "/b" }
+           }"""
+    )
+
+    agreement.want(logged)
+    agreement.follow(logged)
+    agreement.wanted()
+
+    assert [it.getMessage() for it in caplog.records] == [
+        "model a: logging_config is kept, but its requests are not logged by it"
+    ]
+    # One that asks for something else is told again.
+    changed = [replace(logged[0], logging=type(logged[0].logging)()), logged[1]]
+    agreement.want(changed)
+    assert len(caplog.records) == 2
 
 
 def test_a_wait_ends_when_every_worker_has_followed(folder, agreement):

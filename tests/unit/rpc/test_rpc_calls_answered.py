@@ -45,6 +45,10 @@ class Requests:
     def reload(self, configs: Any) -> None:
         self.reloads.append(list(configs))
 
+    def exposition(self) -> bytes:
+        """Metrics that count the reloads."""
+        return f"# TYPE reloads counter\nreloads_total {len(self.reloads)}\n".encode()
+
 
 @pytest.fixture
 def control() -> Requests:
@@ -61,7 +65,7 @@ def services(tmp_path: Path, control: Requests) -> TensorFlowServing:
         Witness(),
     )
     repository.poll()
-    return TensorFlowServing(repository, control, 2**20, as_content=False)
+    return TensorFlowServing(repository, control, control.exposition, 2**20, as_content=False)
 
 
 @pytest.fixture
@@ -75,8 +79,7 @@ def call(services: TensorFlowServing) -> Callable[[Any], Any]:
     def asked(request: Any) -> Any:
         method, exchange = methods[type(request)], Exchange("id", "gRPC", "/x", "", 0.0)
         if method.prepare is not None:
-            inference = method.prepare(request, exchange)
-            return inference.encode(inference.run())
+            return method.prepare(request, exchange).run()
         return method.answer(request, exchange)
 
     return asked
@@ -201,7 +204,10 @@ def test_inputs_must_be_those_of_the_signature(refusal):
     )
 
     del request.inputs["features"]
-    assert refusal(request)[1].endswith("Sent extra: {z}. Missing but required: {features}.")
+    assert refusal(request)[1] == (
+        "Signature input alias: features(feed name: x:0) not found in request and no default value "
+        "provided. Inputs expected to be in the request {z}, or default input alias set: "
+    )
 
 
 def test_an_input_of_another_type_is_refused(refusal):
@@ -502,3 +508,23 @@ def test_whatever_a_caller_sends_comes_back_in_a_header_that_clients_take(text):
 
     # Three characters for a byte in the worst case; clients take 8 KiB of headers.
     assert len(message.encode()) <= 1024 + len("...TRUNCATED")
+
+
+def test_a_reload_tells_how_much_the_metrics_asked_for_have_grown(call):
+    request = model_management_pb2.ReloadConfigRequest(metric_names=["reloads", "/no/such"])
+    request.config.model_config_list.SetInParent()
+
+    answer = call(request)
+
+    assert {it.name: it.int64_value_increase for it in answer.metric} == {
+        "reloads": 1,
+        "/no/such": 0,
+    }
+    assert answer.status.error_code == 0
+
+
+def test_a_reload_that_asks_for_no_metrics_is_told_of_none(call):
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.model_config_list.SetInParent()
+
+    assert list(call(request).metric) == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from service.errors import HearthError, InvalidRequest
 from service.inference.examples import to_batch
 from service.messages import classification_pb2, example_pb2, input_pb2, regression_pb2
-from service.protocols import examples
+from service.protocols import examples, json_body
 from service.protocols.examples import from_input, from_json
 from service.protocols.tensorflow_serving import encode_classify, encode_regress
 from service.protocols.tensorflow_serving_grpc import fill_classification, fill_regression
@@ -46,6 +46,14 @@ def test_json_values_go_into_the_list_of_their_type():
     assert parsed(serialised) == example(
         i=80, f=80.0, s="ä".encode(), b=b"\x00\xff", t=1, many=[1.5, 2.5]
     )
+
+
+def test_bytes_that_are_no_text_go_into_the_example_as_they_came():
+    document = json_body.parse(b'{"examples": [{"s": "gr\xfcn"}]}')
+
+    (serialised,) = from_json(document, "classify")
+
+    assert parsed(serialised) == example(s=b"gr\xfcn")
 
 
 def test_an_empty_list_is_a_feature_of_no_kind():

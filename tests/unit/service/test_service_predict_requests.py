@@ -52,6 +52,9 @@ def refusal(body: str | bytes, wanted=SUM, features=()) -> str:
         ('\ufeff{"instances": [[1, 2, 3]]}', [[1, 2, 3]]),
         (' \n\t{"instances": [[1, 2, 3]]}\r\n', [[1, 2, 3]]),
         ('{"instances": [[NaN, Infinity, -Infinity]]}', [[math.nan, math.inf, -math.inf]]),
+        ('{"instances": [[Inf, -Inf, -NaN]]}', [[math.inf, -math.inf, math.nan]]),
+        ('{"\\"Inf": "-NaN, \\"Inf", "instances": [[1, Inf, 2]]} Inf', [[1, math.inf, 2]]),
+        (b'{"\xff": "\xfe", "instances": [[1, 2, 3]]}', [[1, 2, 3]]),
         ('{"instances": [[1e400, -1e400, 1e-400]]}', [[math.inf, -math.inf, 0]]),
         ('{"instances": [[1e39, -1e39, 1e-50]]}', [[math.inf, -math.inf, 0]]),
         ('{"instances": [[36893488147419103232, 1.5, 2]]}', [[2.0**65, 1.5, 2]]),
@@ -157,7 +160,6 @@ def test_an_empty_body_is_an_empty_document(body):
         b'{"instances": [[1, 2, 3]]',
         b'{"instances": [[1, 2, 3]],}',
         b'{"instances": [[01, 2, 3]]}',
-        b'{"instances": [["\xff", 2, 3]]}',
         b"\xff\xfe{\x00}\x00",
         b"\x1f\x8b\x08\x00",
         b'{"instances": ' + b"[" * 100_000,
@@ -311,6 +313,54 @@ def test_a_whole_number_beyond_its_type_is_refused_and_not_wrapped(dtype, value)
     message = refusal(f'{{"instances": [{value}]}}', signature({"n": spec(dtype, -1)}))
 
     assert "too large" in message or "out of bounds" in message
+
+
+@pytest.mark.parametrize(
+    ("body", "offset"),
+    [
+        ('{"instances": [[Inf, Inf, x]]}', 26),
+        ('{"instances": [[-NaN, -Inf, Infinity, -x]]}', 38),
+        ('{"instances": [[Infi]]}', 16),
+        ('{"instances": [[Inf, "\\"Inf]]}', 21),
+        ('{"instances": [[1, 2, x]], "y": Inf}', 22),
+    ],
+)
+def test_beside_short_tokens_an_error_is_found_where_it_is(body, offset):
+    assert refusal(body).endswith(f"at offset: {offset}")
+
+
+def test_a_string_without_an_end_is_read_over_once():
+    body = '{"instances": [[Inf, "' + '\\"' * 500_000
+
+    assert "Missing a closing quotation mark" in refusal(body)
+
+
+def test_bytes_that_are_no_text_reach_the_model_as_they_came():
+    inputs = read(b'{"instances": ["gr\xfcn", "gr\xc3\xbcn", "\\u00fc"]}', WORDS)
+
+    assert inputs["s"].tolist() == [b"gr\xfcn", "grün".encode(), "ü".encode()]
+
+
+@pytest.mark.parametrize(
+    "text", ["aG91c2U=", "aG91c2U", "aG91\\nc2U=", " aG91c2U = ", "aG91c2U\\r\\n"]
+)
+def test_base64_may_be_wrapped_and_lack_its_padding(text):
+    # absl/strings/escaping.h: Base64Unescape
+    assert read(f'{{"instances": [{{"b64": "{text}"}}]}}', WORDS)["s"].tolist() == [b"house"]
+
+
+@pytest.mark.parametrize("text", ["aG91c2U==", "a", "aG9=1c2U", "_-8=", "grün"])
+def test_what_is_not_base64_is_refused(text):
+    assert refusal(f'{{"instances": [{{"b64": "{text}"}}]}}', WORDS) == "Unable to base64 decode"
+
+
+def test_a_signature_without_inputs_takes_no_plain_rows():
+    nothing = signature({})
+
+    assert refusal('{"instances": [1]}', nothing) == (
+        "instances is a plain list, but the signature takes no inputs"
+    )
+    assert read('{"inputs": {}}', nothing) == {}
 
 
 def test_half_a_surrogate_pair_is_refused_as_text():
