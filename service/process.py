@@ -20,7 +20,7 @@ from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
-from service.http.fast_lane import Lane
+from service.http.fast_lane import Lane, Outbox
 from service.http.front import Front
 from service.http.heads import Heads
 from service.http.invocations import Invocations
@@ -136,6 +136,7 @@ class Process:
             exchanges=self._parts.exchanges,
             health=self.health,
             loop=loop,
+            outbox=Outbox(loop),
             body_timeout_s=settings.body_timeout_s,
             request_timeout_s=settings.rest_api_timeout_in_ms / 1000,
         )

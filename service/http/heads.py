@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from gunicorn_h1c import H1CProtocol
 
-from service.http.messages import REQUEST_ID_HEADER, Api, find_api
+from service.http.messages import REQUEST_ID_HEADER, Api, Request, find_api
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from service.http.messages import Shortcut
 
 END: Final = b"\r\n\r\n"
 _REQUEST_ID: Final = REQUEST_ID_HEADER.lower()
@@ -19,6 +21,8 @@ _NOT_PLAIN: Final = frozenset({"transfer-encoding", "expect", "upgrade", "traile
 # Heads with one of these differ from request to request.
 _UNIQUE: Final = frozenset({_REQUEST_ID, "traceparent"})
 _HTTP_1_1: Final = (1, 1)
+# Bytes of a body up to which a shortcut is worth a try: a few rows.
+_SHORT_BYTES: Final = 1024
 _KEPT_HEADS: Final = 1024
 _KEPT_BYTES: Final = 2048
 
@@ -34,6 +38,7 @@ class Head(msgspec.Struct, frozen=True):
         headers: Header values by lower-case name.
         body_bytes: Bytes of the body that follows.
         request_id: The caller's own id, where there is one.
+        shortcut: What ``Api.shortcut`` gives for it.
     """
 
     api: Api
@@ -43,6 +48,7 @@ class Head(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body_bytes: int
     request_id: str | None
+    shortcut: Shortcut | None
 
 
 class Heads:
@@ -116,4 +122,7 @@ class Heads:
         if api is None:
             return None
         light = api.is_light("POST", path, headers)
-        return Head(api, light, path, query, headers, int(length), headers.get(_REQUEST_ID))
+        short = light and int(length) <= _SHORT_BYTES
+        shortcut = api.shortcut(Request("POST", path, query, headers)) if short else None
+        own_id = headers.get(_REQUEST_ID)
+        return Head(api, light, path, query, headers, int(length), own_id, shortcut)

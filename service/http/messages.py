@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.inference.executor import Tensors
     from service.protocols.inference import Inference
+
+    Shortcut = Callable[[bytes, Exchange], "Response | None"]
     from service.repository.version import ModelVersion
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
@@ -113,6 +115,18 @@ class Api(ABC):
     @abstractmethod
     def is_light(self, method: str, path: str, headers: Mapping[str, str]) -> bool:
         """Whether beginning a small request of such a head costs an event loop next to nothing."""
+
+    def shortcut(self, _head: Request) -> Shortcut | None:
+        """The short way of the usual small requests with such a head, if there is one.
+
+        Args:
+            head: A request without its body.
+
+        Returns:
+            From a body and its exchange to the answer that ``answer`` would give, or None for
+            any that is unusual in any way; it raises nothing.
+        """
+        return None
 
     @abstractmethod
     def begin(self, request: Request, exchange: Exchange) -> Response | Inference[Response]:

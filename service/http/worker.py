@@ -118,6 +118,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def _hand_over(self, data: bytes) -> None:
         self._in_lane = False
+        self.worker.lane.outbox.flush()
         super().data_received(data)
 
     def _feed_callback_parser(self, data: bytes) -> bool:
@@ -142,6 +143,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     def close_idle(self) -> None:
         """End the connection if nothing is under way on it."""
         if self.is_idle and self.transport is not None:
+            self.worker.lane.outbox.flush()
             self.transport.close()
 
     def _send_error_response(

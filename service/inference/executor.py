@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     import numpy as np
@@ -71,4 +71,18 @@ class JoiningExecutor(Executor, Protocol):
         Raises:
             InvalidRequest: There are more rows than may be asked for at once.
             Overloaded: As much waits as may wait.
+        """
+
+
+class QuickExecutor(Executor, Protocol):
+    """An executor that an event loop may run in place."""
+
+    def only(self, signature: str) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+        """A quicker way to run a signature of one input and one output, if there is one.
+
+        Args:
+            signature: One of ``signatures``.
+
+        Returns:
+            From the input's array to the output's, which raises what ``run`` raises.
         """

@@ -14,7 +14,7 @@ from service.inference.executor import LITERT
 from service.inference.signature import DEFAULT_SIGNATURE, Signature, shape_text, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,6 +42,9 @@ class _Subgraph:
 
     def __init__(self, interpreter: Any, index: int, tensors: Mapping[str, Any]) -> None:
         self._interpreter = interpreter
+        self._set, self._invoke, self._get = (
+            interpreter.SetTensor, interpreter.Invoke, interpreter.GetTensor,
+        )  # fmt: skip
         self._index = index
         self._inputs: Sequence[tuple[str, int]] = list(tensors["inputs"].items())
         self._outputs: Sequence[tuple[str, int]] = list(tensors["outputs"].items())
@@ -59,21 +62,31 @@ class _Subgraph:
             ValueError: An array is of another type, or the graph takes no such shapes.
             RuntimeError: An operation failed.
         """
-        interpreter, index, shapes = self._interpreter, self._index, self._shapes
+        index, shapes = self._index, self._shapes
         for name, _ in self._inputs:
             if shapes.get(name) != inputs[name].shape:
                 self._resize(inputs, specs)
                 break
         for name, tensor in self._inputs:
-            interpreter.SetTensor(tensor, inputs[name], index)
-        interpreter.Invoke(index)
+            self._set(tensor, inputs[name], index)
+        self._invoke(index)
         # Copies: an interpreter cannot be resized while an array of its own memory is alive.
         outputs = {}
         for name, tensor in self._outputs:
-            array = interpreter.GetTensor(tensor, index)
+            array = self._get(tensor, index)
             # Of an output that is a scalar it is no array.
             outputs[name] = array if type(array) is np.ndarray else np.asarray(array)
         return outputs
+
+    def run_only(self, array: NDArray[Any], specs: Mapping[str, TensorSpec]) -> NDArray[Any]:
+        """Run it where it has one input and one output; see ``run``."""
+        name, tensor = self._inputs[0]
+        if self._shapes.get(name) != array.shape:
+            self._resize({name: array}, specs)
+        self._set(tensor, array, self._index)
+        self._invoke(self._index)
+        output: NDArray[Any] = self._get(self._outputs[0][1], self._index)
+        return output
 
     def _resize(self, inputs: Tensors, specs: Mapping[str, TensorSpec]) -> None:
         for name, spec in specs.items():
@@ -197,16 +210,41 @@ class LiteRT:
             idle.append(prepared)
         return outputs
 
+    def only(self, signature: str) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+        """A quicker way to run a signature of one input and one output of some dimensions."""
+        declared, written = self.signatures[signature], self._written[signature]
+        if any(not it.shape for it in declared.outputs.values()):
+            return None
+
+        specs, classes = declared.inputs, self._idle
+
+        def run(array: NDArray[Any]) -> NDArray[Any]:
+            idle = classes[self._class_of(array.shape[0])]
+            try:
+                prepared = idle.pop()
+            except IndexError:
+                prepared = _Prepared(self._content)
+            try:
+                result = prepared.subgraphs[written].run_only(array, specs)
+            except (ValueError, RuntimeError) as error:
+                raise InvalidRequest(f"the model cannot take this input: {error}") from error
+            if idle is not classes[-1]:
+                idle.append(prepared)
+            return result
+
+        return run
+
     def _size_class(self, inputs: Tensors) -> int:
+        """The class of a batch; see ``_class_of``."""
+        return self._class_of(
+            max((it.shape[0] if it.ndim else 1 for it in inputs.values()), default=0)
+        )
+
+    def _class_of(self, rows: int) -> int:
         """Which interpreters are ready for a batch: each class holds twice the rows of the last.
 
         To change an interpreter's number of rows costs more than to run a small batch.
         """
-        rows = 0
-        for array in inputs.values():
-            shape = array.shape
-            if shape and shape[0] > rows:
-                rows = shape[0]
         if rows > _KEPT_ROWS:
             return -1
         return rows.bit_length() if self._has_classes else 0

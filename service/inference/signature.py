@@ -64,6 +64,11 @@ class TensorSpec:
         """The NumPy type of the same numbers; strings are object; None where there is none."""
         return DTYPES.get(self.dtype)
 
+    @cached_property
+    def is_float32(self) -> bool:
+        """Whether it holds numbers of single precision."""
+        return self.numpy_dtype == np.float32
+
     @property
     def is_text(self) -> bool:
         """Whether it holds strings: bytes of any length."""

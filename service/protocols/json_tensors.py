@@ -49,17 +49,21 @@ _TYPE_NAMES: Final[Mapping[type, str]] = {
 }
 
 
-def to_matrix(rows: Any, spec: TensorSpec) -> NDArray[np.float32] | None:
+def to_matrix(rows: Any) -> NDArray[np.float32] | None:
     """Rows of as many numbers each, the usual request, as a batch; None for anything else."""
-    if spec.numpy_dtype is not _FLOAT32:
-        return None
     try:
-        flat = rows[0] if len(rows) == 1 else [*chain.from_iterable(rows)]
-        if not flat or not _NUMBERS.issuperset(map(type, flat)) or len(set(map(len, rows))) > 1:
+        if len(rows) == 1:
+            (flat,) = rows
+        else:
+            flat = [*chain.from_iterable(rows)]
+            if len(set(map(len, rows))) > 1:
+                return None
+        if not flat or not _NUMBERS.issuperset(map(type, flat)):
             return None
         # Unlike NumPy it makes infinity of what is too large without a word.
-        return np.frombuffer(array("f", flat), np.float32).reshape(len(rows), -1)
-    except (TypeError, OverflowError, KeyError):
+        numbers = array("f", flat)
+        return np.ndarray((len(rows), len(numbers) // len(rows)), _FLOAT32, numbers)
+    except (TypeError, OverflowError, ValueError):
         return None
 
 

@@ -126,6 +126,25 @@ class Dataplane:
             self._statistics, version, name, inputs, names, exchange, encode, prepared_ns
         )
 
+    def answered(
+        self, version: ModelVersion, exchange: Exchange, prepared_s: float, computed_s: float
+    ) -> None:
+        """Count a request for inference that was answered past ``prepare``.
+
+        Args:
+            version: The version that answered.
+            exchange: The request.
+            prepared_s: When its inputs were there, on the exchange's clock.
+            computed_s: When its outputs were.
+        """
+        whole_ns = _since(exchange)
+        prepared_ns = int((prepared_s - exchange.started_s) * _NS)
+        computed_ns = int((computed_s - exchange.started_s) * _NS)
+        durations = Durations(
+            whole_ns, prepared_ns, computed_ns - prepared_ns, whole_ns - computed_ns
+        )
+        self._statistics.answered(version.model, version.number, exchange.rows, durations)
+
     def find(self, model: str, version: str) -> ModelVersion:
         """The version that answers.
 

@@ -11,14 +11,17 @@ References:
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
+import numpy as np
 import orjson
 
 from service.errors import InvalidRequest
 from service.protocols import json_body
+from service.protocols.json_tensors import to_matrix
 from service.protocols.number_block import WORTH_BYTES, read_block
 from service.protocols.open_inference_dataplane import InferRequest
 from service.protocols.open_inference_tensors import (
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.inference.executor import Tensors
-    from service.repository.version import ModelVersion
+    from service.repository.version import Direct, ModelVersion
 
 _LENGTH: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 _BINARY_SIZE: Final = "binary_data_size"
@@ -168,6 +171,84 @@ def parse_infer(
     binary = {it.name: _is_binary(it, default=default) for it in outputs}
     request = InferRequest(model, version, name, tensors, parameters, [it.name for it in outputs])
     return request, Wanted(name, binary, default)
+
+
+def parse_short(
+    body: bytes, json_bytes: int | None, direct: Direct
+) -> tuple[NDArray[np.float32], Wanted] | None:
+    """Read a request of nothing but a few rows for the one input of a signature.
+
+    Args:
+        body: The body.
+        json_bytes: What ``parse_json_length`` gave.
+        direct: The signature's input and output.
+
+    Returns:
+        The rows, float32 ``[n, k]``, and in which form the answer is wanted; None for any other
+        request, and for one that may be wrong.
+
+    Raises:
+        msgspec.DecodeError: It is not as the protocol has it.
+    """
+    text = body if json_bytes is None else body[:json_bytes]
+    short = _read_short(text, direct.input, direct.output)
+    if short is None:
+        return None
+    count = math.prod(short.shape)
+    if short.data is None:
+        if json_bytes is None or len(body) - json_bytes != short.size or short.size != 4 * count:
+            return None
+        return np.frombuffer(body, "<f4", offset=json_bytes).reshape(short.shape), short.wanted
+    numbers = to_matrix([short.data])
+    if json_bytes is not None or numbers is None or numbers.size != count:
+        return None
+    return numbers.reshape(short.shape), short.wanted
+
+
+class _Short(msgspec.Struct, frozen=True):
+    """A request of one input.
+
+    Attributes:
+        shape: Of the input, two sizes.
+        data: Its values; None if they are bytes behind the JSON.
+        size: How many bytes.
+        wanted: In which form the answer is wanted.
+    """
+
+    shape: list[int]
+    data: list[Any] | None
+    size: int
+    wanted: Wanted
+
+
+def _read_short(text: bytes, input_name: str, output_name: str) -> _Short | None:
+    document = _DOCUMENT.decode(text)
+    (it,) = document.inputs if len(document.inputs) == 1 else (None,)
+    if it is None or document.parameters or (it.name, it.datatype) != (input_name, "FP32"):
+        return None
+    binary = _short_output(document.outputs, output_name)
+    if len(it.shape) != 2 or binary is None:
+        return None
+    wanted = Wanted(document.id or "", {output_name: binary} if binary else {})
+    if type(it.data) is list and not it.parameters:
+        return _Short(it.shape, it.data, 0, wanted)
+    size = (it.parameters or {}).get(_BINARY_SIZE)
+    if it.data is msgspec.UNSET and type(size) is int and len(it.parameters or {}) == 1:
+        return _Short(it.shape, None, size, wanted)
+    return None
+
+
+def _short_output(outputs: list[_Output] | None, name: str) -> bool | None:
+    """Whether the one output is wanted as bytes; None if something else is asked for."""
+    if not outputs:
+        return False
+    if len(outputs) > 1 or outputs[0].name != name:
+        return None
+    parameters = outputs[0].parameters
+    if not parameters:
+        return False
+    binary = parameters.get(_BINARY_OUTPUT)
+    return binary if isinstance(binary, bool) and len(parameters) == 1 else None
 
 
 def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> InferBody:

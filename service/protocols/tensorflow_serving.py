@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 import numpy as np
+import orjson
 from google.protobuf import json_format
 
 from service import errors
@@ -168,6 +169,28 @@ def parse_inference(body: bytes) -> InferenceRequest:
             "'signature_name' key must be a string value."
         )
     return InferenceRequest(name or DEFAULT_SIGNATURE, document)
+
+
+def parse_rows(body: bytes) -> NDArray[np.float32] | None:
+    """Read a predict request of nothing but rows of as many numbers each.
+
+    Returns:
+        float32 ``[n, k]``, as ``to_inputs`` gives it for one input of this type; None for any
+        other request, and for one that is no JSON.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if type(document) is not dict or len(document) != 1:
+        return None
+    return to_matrix(document.get("instances"))
+
+
+def encode_rows(output: NDArray[Any]) -> bytes | None:
+    """Write what ``encode_predict`` writes by row of one output; None if it is unusual."""
+    text = json_body.encode({"predictions": output})
+    return None if b"null" in text else text
 
 
 def _numbers_alone(body: bytes) -> dict[str, Any] | None:
@@ -364,7 +387,7 @@ def _from_rows(
         return _from_plain_rows(rows, signature)
     if signature.only_input is not None:
         name, spec = signature.only_input
-        matrix = to_matrix(rows, spec)
+        matrix = to_matrix(rows) if spec.is_float32 else None
         if matrix is not None:
             return {name: matrix}
     if not isinstance(rows, list):
@@ -454,7 +477,7 @@ def _from_feature_rows(
     for index, values in enumerate(batch):
         if not {float, int}.issuperset(map(type, values)):
             _refuse_non_number(index, values, feature_names)
-    matrix = to_matrix(batch, spec)
+    matrix = to_matrix(batch) if spec.is_float32 else None
     return {name: convert(batch, spec) if matrix is None else matrix}
 
 

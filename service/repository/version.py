@@ -14,14 +14,14 @@ from service.inference.futures import Mapped, called
 from service.inference.signature import DEFAULT_SIGNATURE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from service.contract import Contract
-    from service.inference.executor import Executor, JoiningExecutor, Tensors
+    from service.inference.executor import Executor, JoiningExecutor, QuickExecutor, Tensors
     from service.inference.signature import Signature
     from service.repository.storage import Fingerprint
 
@@ -69,6 +69,7 @@ class ModelVersion:
         fingerprint: Its files as they were when it was loaded.
         loaded_at: When, in seconds since 1970.
         number_text: The number as text, as each answer carries it.
+        direct: The shortest way to run each signature that has one.
     """
 
     model: str
@@ -80,6 +81,7 @@ class ModelVersion:
     fingerprint: Fingerprint
     loaded_at: float
     number_text: str = field(init=False, repr=False)
+    direct: Mapping[str, Direct] = field(init=False, repr=False)
     _bounds: _Bounds | None = field(init=False, repr=False)
     _from_examples: frozenset[str] = field(init=False, repr=False)
 
@@ -87,6 +89,7 @@ class ModelVersion:
         bounds = None if self.contract is None else _Bounds(self.contract)
         read = [name for name, it in self.signatures.items() if bounds and takes_examples(it)]
         object.__setattr__(self, "number_text", str(self.number))
+        object.__setattr__(self, "direct", _directs(self.executor, bounds))
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_from_examples", frozenset(read))
 
@@ -246,6 +249,61 @@ class ModelVersion:
         return _ExampleCall(DEFAULT_SIGNATURE, inputs, {name: self.contract.output})
 
 
+class Direct:
+    """The shortest way from a small batch to its outputs, where nothing is unusual.
+
+    Args:
+        input: Name of the one input, float32 ``[n, width]``.
+        width: Its columns.
+        output: Name of the one output.
+        call: From the input's array to the output's.
+        bounds: The contract's limits, where there is a contract.
+    """
+
+    def __init__(
+        self,
+        input: str,  # noqa: A002 - its name everywhere
+        width: int,
+        output: str,
+        call: Callable[[NDArray[Any]], NDArray[Any]],
+        bounds: _Bounds | None,
+    ) -> None:
+        self.input = input
+        self.width = width
+        self.output = output
+        self._call = call
+        self._bounds = bounds
+
+    def run(self, batch: NDArray[Any]) -> NDArray[Any] | None:
+        """Run a batch.
+
+        Args:
+            batch: float32 ``[n, k]``.
+
+        Returns:
+            The output; None for a batch that is large, or that ``ModelVersion.predict`` may refuse.
+        """
+        if batch.shape[1] != self.width or batch.size > _FEW_VALUES:
+            return None
+        if self._bounds is not None and not self._bounds.hold_few(batch):
+            return None
+        return self._call(batch)
+
+
+def _directs(executor: Executor, bounds: _Bounds | None) -> dict[str, Direct]:
+    found = {}
+    for name, signature in executor.signatures.items() if executor.quick else ():
+        if signature.only_input is None or len(signature.outputs) != 1:
+            continue
+        (only, spec), (output,) = signature.only_input, signature.outputs
+        if not spec.is_float32 or len(spec.shape or ()) != 2:
+            continue
+        call = cast("QuickExecutor", executor).only(name)
+        if call is not None and (bounds is None or bounds.input == only):
+            found[name] = Direct(only, spec.shape[1], output, call, bounds)  # type: ignore[index]
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _ExampleCall:
     """How examples are run.
@@ -315,7 +373,7 @@ class _Bounds:
                 f"{self.contract.input} has shape {list(batch.shape)}, "
                 f"expected [n, {len(names)}] ({', '.join(names)})"
             )
-        if batch.size <= _FEW_VALUES and self._holds_few(batch):
+        if batch.size <= _FEW_VALUES and self.hold_few(batch):
             return
         # NaN fails every comparison, so it is caught here too.
         inside = (batch >= self.minimum) & (batch <= self.maximum)
@@ -323,8 +381,8 @@ class _Bounds:
             row, column = np.argwhere(~inside)[0]
             raise self._outside(int(row), int(column), batch[row, column])
 
-    def _holds_few(self, batch: NDArray[Any]) -> bool:
-        """Whether all values of a small batch are within their limits."""
+    def hold_few(self, batch: NDArray[Any]) -> bool:
+        """Whether all values of a small batch, of the right width, are within their limits."""
         for row in batch.tolist():
             for value, (low, high) in zip(row, self._limits, strict=True):
                 if not low <= value <= high:

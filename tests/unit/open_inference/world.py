@@ -19,7 +19,7 @@ from service.rpc.open_inference import OpenInference as Rpc
 from tests.unit.service.fakes import Adder, Witness, signature, spec, version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 LIMIT_BYTES = 2**20
@@ -51,6 +51,9 @@ class Echo(Adder):
         super().__init__()
         tensor = spec(dtype, *(shape or (-1, -1)))
         self.signatures = {"serving_default": signature({"x": tensor}, {"y": tensor})}
+
+    def only(self, _signature: str) -> Callable[[Any], Any] | None:
+        return lambda array: array
 
     def run(self, _signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         return {"y": inputs["x"]}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.exchange import Exchanges
-from service.http.fast_lane import FastLane, Lane
+from service.http.fast_lane import FastLane, Lane, Outbox
 from service.http.heads import Heads
 from service.http.messages import QUICK_BYTES
 from service.http.tensorflow_serving import TensorFlowServing
@@ -74,6 +74,9 @@ class Transport:
     def close(self) -> None:
         self.closed = True
 
+    def is_closing(self) -> bool:
+        return self.closed
+
     def pause_reading(self) -> None:
         self.reading = False
 
@@ -95,6 +98,7 @@ class Way:
             exchanges=Exchanges(worker.sink),
             health=worker.health,
             loop=loop,
+            outbox=Outbox(loop),
             body_timeout_s=limits.get("body_timeout_s", WITHIN_S),
             request_timeout_s=limits.get("request_timeout_s", WITHIN_S),
         )
@@ -116,6 +120,7 @@ class Way:
     def settle(self) -> None:
         """Run the loop until nothing is under way but a body that does not come."""
         self.wait_until(lambda: self.lane.is_idle or self.lane._body is not None)
+        self.loop.run_until_complete(asyncio.sleep(0))
 
     def wait_until(self, holds) -> None:
         deadline_s = time.monotonic() + WITHIN_S
