@@ -336,13 +336,13 @@ def _batching_parameters(settings: Settings) -> BatchingParameters:
     return BatchingParameters() if path is None else read_batching(_BATCHING_FLAG, path)
 
 
-def _batching(settings: Settings) -> Callable[[Path], BatchingParameters] | None:
-    """How the requests for the version in a folder are joined."""
-    if not settings.enable_batching:
+def _batching(settings: Settings) -> Callable[[Path], BatchingParameters | None] | None:
+    """How the requests for the version in a folder are joined; see ``LoadOptions``."""
+    if settings.enable_batching is False:
         return None
-    parameters = _batching_parameters(settings)
+    parameters = _batching_parameters(settings) if settings.enable_batching else None
 
-    def of_version(version: Path) -> BatchingParameters:
+    def of_version(version: Path) -> BatchingParameters | None:
         own = version / _VERSION_BATCHING
         if settings.enable_per_model_batching_parameters and own.is_file():
             return read_batching(_VERSION_BATCHING, own)

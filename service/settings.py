@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "0"})
+_AUTO: Final = "auto"
 
 
 class SettingsError(ValueError):
@@ -71,6 +72,11 @@ def _switch(text: str) -> bool:
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     raise SettingsError(f"is {text!r}, not true or false")
+
+
+def _choice(text: str) -> bool | None:
+    """A switch that is left to us unless somebody decides."""
+    return None if text.lower() == _AUTO else _switch(text)
 
 
 def _name(text: str) -> str:
@@ -211,10 +217,11 @@ class Settings:
     num_request_iterations_for_warmup: int = _knob(
         1, "Times that each of these requests is run.", _whole(1, 1_000_000)
     )
-    enable_batching: bool = _knob(
-        default=False,
-        meaning="Join requests that wait for the same model, where TensorFlow runs it.",
-        read=_switch,
+    enable_batching: bool | None = _knob(
+        default=None,
+        meaning="Join requests that wait for the same model: true, false, or where a trial at its "
+        "load shows that it pays.",
+        read=_choice,
     )
     batching_parameters_file: Path | None = _knob(
         None, "Text form of the BatchingParameters that say how; needs enable_batching.", Path
@@ -395,12 +402,14 @@ def _parser() -> argparse.ArgumentParser:
     for name in (*WITHOUT_EFFECT, "use_alts_credentials"):
         parser.add_argument(f"--{name}", nargs="?", const="true", help=argparse.SUPPRESS)
     for knob in knobs():
-        switch = knob.metadata["read"] is _switch
+        choice = knob.metadata["read"] is _choice
+        switch = choice or knob.metadata["read"] is _switch
+        default = _AUTO if choice else knob.default
         parser.add_argument(
             f"--{knob.name}",
             metavar="BOOL" if switch else "VALUE",
             nargs="?" if switch else None,
             const="true" if switch else None,
-            help=f"{knob.metadata['meaning']} Default: {knob.default}".replace("%", "%%"),
+            help=f"{knob.metadata['meaning']} Default: {default}".replace("%", "%%"),
         )
     return parser

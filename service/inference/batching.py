@@ -69,6 +69,11 @@ class Batching:
         # The threads hold queue and runner alone, so that nobody but its users holds this.
         weakref.finalize(self, self._queue.close).atexit = False
 
+    @property
+    def joined(self) -> list[str]:
+        """Names of the signatures whose requests are joined."""
+        return sorted(self.signatures.keys() - self._runner.alone)
+
     def run(self, signature: str, inputs: Tensors) -> Outputs:
         """Compute a signature's outputs, together with others that wait.
 

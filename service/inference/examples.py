@@ -41,6 +41,25 @@ def to_batch(examples: Iterable[bytes], feature_names: Sequence[str]) -> NDArray
     return np.array(rows, np.float32).reshape(len(rows), len(feature_names))
 
 
+def to_examples(batch: NDArray[np.float32], feature_names: Sequence[str]) -> list[bytes]:
+    """Write rows as ``tf.Example`` messages: the reverse of ``to_batch``.
+
+    Args:
+        batch: float32 ``[n_examples, n_features]``.
+        feature_names: The columns' names.
+
+    Returns:
+        A serialised message a row.
+    """
+    examples = []
+    for row in batch.tolist():
+        example = example_pb2.Example()
+        for name, value in zip(feature_names, row, strict=True):
+            example.features.feature[name].float_list.value.append(value)
+        examples.append(example.SerializeToString())
+    return examples
+
+
 def _parse(index: int, serialised: bytes) -> Any:
     try:
         return example_pb2.Example.FromString(serialised).features.feature

@@ -52,7 +52,14 @@ class Executor(Protocol):
 
 
 class JoiningExecutor(Executor, Protocol):
-    """An executor that answers who waits for it in no thread."""
+    """An executor that answers who waits for it in no thread.
+
+    Attributes:
+        joined: Names of the signatures whose requests it joins.
+    """
+
+    @property
+    def joined(self) -> list[str]: ...  # noqa: D102 - above
 
     def submit(self, signature: str, inputs: Tensors) -> Future[dict[str, np.ndarray[Any, Any]]]:
         """Have a signature's outputs computed; see ``run``.

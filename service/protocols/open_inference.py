@@ -14,7 +14,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 from service import VERSION, errors
@@ -27,6 +27,7 @@ from service.repository.version import State
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from service.inference.executor import JoiningExecutor
     from service.inference.signature import Signature, TensorSpec
     from service.repository.version import ModelVersion, VersionStatus
 
@@ -179,6 +180,8 @@ def model_metadata(version: ModelVersion, served: Iterable[int]) -> dict[str, An
     features = version.feature_names(signature)
     if features:
         properties["features"] = ", ".join(features)
+    if version.executor.joins:
+        properties["joined"] = ", ".join(cast("JoiningExecutor", version.executor).joined)
     return {
         "name": version.model,
         "versions": [str(number) for number in sorted(served)],

@@ -13,11 +13,14 @@ from service import contract as contracts
 from service.contract import SAVED_MODEL, WARMUP, ContractError
 from service.errors import HearthError, InvalidRequest, VersionRefused
 from service.inference.batching import Batching
+from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, open_executor
+from service.inference.examples import to_examples
+from service.inference.joining import try_joining
 from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
 from service.inference.signature import DEFAULT_SIGNATURE, read_saved_model
 from service.repository.storage import fingerprint
-from service.repository.version import ModelVersion
+from service.repository.version import ModelVersion, takes_examples
 from service.repository.warming import samples, warm
 
 if TYPE_CHECKING:
@@ -25,8 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.contract import Contract, Golden
-    from service.inference.batching_parameters import BatchingParameters
-    from service.inference.executor import Executor
+    from service.inference.executor import Executor, Tensors
     from service.inference.signature import Signature
     from service.repository.warming import Record
 
@@ -43,13 +45,14 @@ class LoadOptions:
         read_warm_up: Reads the requests that a version brings along, given its signatures;
             None for no warm-up.
         warm_up_iterations: How often each of them is run.
-        batching: How the requests for the version in a folder are joined; None for not at all.
+        batching: How the requests for the version in a folder are joined, or None where that is
+            to be found out; itself None for not at all.
     """
 
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     read_warm_up: Callable[[Path, Mapping[str, Signature]], Sequence[Record]] | None = None
     warm_up_iterations: int = 1
-    batching: Callable[[Path], BatchingParameters] | None = None
+    batching: Callable[[Path], BatchingParameters | None] | None = None
 
 
 def load_version(
@@ -88,32 +91,81 @@ def load_version(
         fingerprint=seen,
         loaded_at=time.time(),
     )
-    if contract is not None:
-        _replay(version, contract, _golden(path))
+    golden = _golden(path) if contract is not None else None
+    if contract is not None and golden is not None:
+        _replay(version, contract, golden)
     warm(version, records, options.warm_up_iterations)
     if options.batching is None or opened.quick:
         return version
-    return replace(version, executor=_batching(path, opened, options.batching))
+    asked = _asked(path, options.batching)
+    known = {**samples(records), **_golden_samples(version, golden)}
+    return replace(version, executor=_batching(version, asked, known))
 
 
-def _batching(path: Path, opened: Executor, read: Callable[[Path], BatchingParameters]) -> Executor:
-    """The executor, its requests joined, unless its answers depend on more than the request.
+def _asked(
+    path: Path, read: Callable[[Path], BatchingParameters | None]
+) -> BatchingParameters | None:
+    try:
+        return read(path)
+    except InvalidRequest as error:
+        raise VersionRefused(error.message) from error
 
-    Raises:
-        VersionRefused: The version's own parameters make no sense.
+
+def _batching(
+    version: ModelVersion,
+    asked: BatchingParameters | None,
+    known: Mapping[str, Sequence[Tensors]],
+) -> Executor:
+    """The version's executor, its requests joined where they may be, and where it pays.
+
+    Args:
+        version: The version.
+        asked: How they are joined; None to find out whether they are to be.
+        known: Inputs to try it with, by signature.
     """
+    opened, path = version.executor, version.path
     if isinstance(opened, SavedModel):
         stateful = opened.stateful_operations() - TABLES_AND_CHECKS
         if stateful:
-            _log.warning(
+            _log.log(
+                logging.INFO if asked is None else logging.WARNING,
                 "requests for %s are not joined: it has operations with a state: %s",
                 path, ", ".join(sorted(stateful)),
             )  # fmt: skip
             return opened
-    try:
-        return Batching(opened, read(path))
-    except InvalidRequest as error:
-        raise VersionRefused(error.message) from error
+    if asked is not None:
+        return Batching(opened, asked)
+    trials = try_joining(opened, known)
+    for trial in trials:
+        _log.info("%s version %d: %s", version.model, version.number, trial)
+    alone = [it.signature for it in trials if not it.pays]
+    if len(alone) == len(trials):
+        return opened
+    return Batching(opened, _found_out(opened), alone)
+
+
+def _found_out(opened: Executor) -> BatchingParameters:
+    """How requests are joined where nobody says how."""
+    if isinstance(opened, SavedModel):
+        # One call takes all CPUs; what comes meanwhile makes the next batch the larger.
+        return BatchingParameters(num_batch_threads=1, run_large_whole=True)
+    return BatchingParameters(run_large_whole=True)
+
+
+def _golden_samples(version: ModelVersion, golden: Golden | None) -> dict[str, list[Tensors]]:
+    """The golden rows as the signatures take them."""
+    if version.contract is None or golden is None:
+        return {}
+    names = version.contract.feature_names
+    rows = np.array(golden.instances, np.float32)
+    found: dict[str, list[Tensors]] = {DEFAULT_SIGNATURE: [{version.contract.input: rows}]}
+    for name, signature in version.executor.signatures.items():
+        if takes_examples(signature):
+            (only,) = signature.inputs
+            found[name] = [{only: np.array(to_examples(rows, names), object)}]
+        elif signature.inputs.keys() == set(names):
+            found[name] = [{it: rows[:, column] for column, it in enumerate(names)}]
+    return found
 
 
 def _described(path: Path) -> Contract | None:

@@ -87,7 +87,7 @@ class ModelVersion:
 
     def __post_init__(self) -> None:
         bounds = None if self.contract is None else _Bounds(self.contract)
-        read = [name for name, it in self.signatures.items() if bounds and _takes_examples(it)]
+        read = [name for name, it in self.signatures.items() if bounds and takes_examples(it)]
         object.__setattr__(self, "number_text", str(self.number))
         object.__setattr__(self, "direct", _directs(self.executor, bounds))
         object.__setattr__(self, "_bounds", bounds)
@@ -174,10 +174,10 @@ class ModelVersion:
         found = self.signatures.get(name)
         if found is None:
             raise SignatureNotFound(name)
-        if _takes_examples(found):
+        if takes_examples(found):
             return name
         other = self.signatures.get(method)
-        if name == DEFAULT_SIGNATURE and other is not None and _takes_examples(other):
+        if name == DEFAULT_SIGNATURE and other is not None and takes_examples(other):
             return method
         raise InvalidRequest(
             f"signature {name} takes {', '.join(found.inputs)}; {method} needs one that takes "
@@ -337,7 +337,8 @@ def _serialised(inputs: Tensors) -> list[bytes]:
     return [it if isinstance(it, bytes) else str(it).encode() for it in values.tolist()]
 
 
-def _takes_examples(signature: Signature) -> bool:
+def takes_examples(signature: Signature) -> bool:
+    """Whether a signature's one input is of strings: serialised ``tf.Example`` messages."""
     specs = list(signature.inputs.values())
     return len(specs) == 1 and specs[0].numpy_dtype == np.dtype(object)
 

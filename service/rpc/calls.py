@@ -27,6 +27,8 @@ _OK: Final = grpc.StatusCode.OK.name
 
 # Bytes of a request, or of outputs, up to which the event loop may read or write them.
 _QUICK_BYTES: Final = 16 * 1024
+# Rows up to which it may have a quick version compute: a few bytes can ask for a million.
+_QUICK_ROWS: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Calls:
             return made if isinstance(made, bytes) else await self._join(made)
         inference = prepare(_read(method, message), exchange)
         executor = inference.version.executor
-        if executor.quick:
+        if executor.quick and exchange.rows <= _QUICK_ROWS:
             return _written(inference.run())
         if executor.joins:
             return await self._join(inference)
@@ -176,7 +178,7 @@ def _given_up(exchange: Exchange, context: grpc.aio.ServicerContext) -> grpc.Sta
     if context.time_remaining() == 0:
         exchange.failed(DeadlineExceeded("the caller's deadline passed before the answer"))
         return grpc.StatusCode.DEADLINE_EXCEEDED
-    exchange.outcome, exchange.error = "Cancelled", "the caller left before the answer"
+    exchange.left()
     return grpc.StatusCode.CANCELLED
 
 

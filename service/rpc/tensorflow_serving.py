@@ -131,6 +131,7 @@ class TensorFlowServing:
         wanted = request.output_filter
         if wanted:
             wire.check_filter(wanted, signature)
+        exchange.rows = _rows(inputs)
         return _Prediction(version, name, inputs, wanted, exchange, self._as_content)
 
     def prepare_classify(
@@ -254,8 +255,7 @@ class _Prediction:
         return self._answer(outputs.result())
 
     def _answer(self, outputs: Tensors) -> predict_pb2.PredictResponse:
-        first = next(iter(outputs.values()), None)
-        self.exchange.rows = first.shape[0] if first is not None and first.ndim else 1
+        self.exchange.rows = _rows(outputs)
         return wire.predict_response(
             self.version, self.signature, outputs, self.wanted, as_content=self.as_content
         )
@@ -295,6 +295,12 @@ class _OnExamples:
         fill(response.result, outputs, len(self.examples))
         wire.fill_spec(response.model_spec, self.version, self.signature)
         return response
+
+
+def _rows(arrays: Tensors) -> int:
+    for first in arrays.values():
+        return first.shape[0] if first.ndim else 1
+    return 1
 
 
 def _on_examples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 import urllib3
 
-from service.inference.batching import Batching, BatchingParameters
+from service.inference.batching import Batching
+from service.inference.batching_parameters import BatchingParameters
 from service.inference.executor import AUTO, TENSORFLOW
 from service.inference.signature import read_saved_model
 from service.repository.loading import LoadOptions, load_version
@@ -111,23 +113,29 @@ def test_a_full_queue_sheds_with_429_and_says_when_to_come_again(zoo, tmp_path):
     assert right == [alone.json()] * len(right)
 
 
+@pytest.mark.parametrize("asked", [BatchingParameters(), None], ids=["asked for", "found out"])
 @pytest.mark.parametrize(
     ("model", "executor", "joined"),
     [
         ("network", TENSORFLOW, True),
-        ("vocabulary", TENSORFLOW, True),  # a table is only read
+        ("vocabulary", TENSORFLOW, True),  # a table is only read; there are no texts to try
         ("half_plus_two_tf1", TENSORFLOW, True),
         ("counter", TENSORFLOW, False),
         ("dice", TENSORFLOW, False),
         ("bare", AUTO, False),  # LiteRT
     ],
 )
-def test_models_with_a_state_and_quick_ones_are_not_joined(zoo, model, executor, joined, caplog):
-    options = LoadOptions(batching=lambda _path: BatchingParameters())
+def test_models_with_a_state_and_quick_ones_are_not_joined(
+    zoo, model, executor, joined, asked, caplog
+):
+    caplog.set_level(logging.INFO)
+    options = LoadOptions(batching=lambda _path: asked)
 
     version = load_version(model, 1, zoo / model / "1", executor, options)
 
-    assert isinstance(version.executor, Batching) == joined
+    assert isinstance(version.executor, Batching) == (
+        joined and (asked is not None or model != "vocabulary")
+    )
     assert ("it has operations with a state" in caplog.text) == (model in {"counter", "dice"})
 
 
@@ -148,3 +156,31 @@ def test_a_bad_file_ends_the_start_with_1_and_one_line(zoo, tmp_path):
         f"python -m service: --batching_parameters_file: {config}: the last of "
         "allowed_batch_sizes is 3, must be 4, the most rows of a call\n"
     )
+
+
+def test_without_a_flag_a_network_in_tensorflow_is_joined_and_says_so(zoo):
+    rows = [[[float(n)] * 13] for n in range(64)]
+
+    with running_service(zoo, name="network", executor="tensorflow") as server:
+        metadata = server.get("/v2/models/network").json()
+        answers = ask_all(server.url, rows)
+        large = server.post(PATH, {"instances": [row for (row,) in rows] * 20})
+        unjoined = [server.post(PATH, {"instances": it}).json() for it in rows]
+
+    assert metadata["properties"]["joined"] == "serve, serving_default"
+    np.testing.assert_allclose(
+        [it.json()["predictions"] for it in answers],
+        [it["predictions"] for it in unjoined],
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    assert len(large.json()["predictions"]) == 1280  # more than a batch may have
+
+
+def test_a_flag_turns_joining_off(zoo):
+    with running_service(
+        zoo, name="network", executor="tensorflow", enable_batching=False
+    ) as server:
+        metadata = server.get("/v2/models/network").json()
+
+    assert "joined" not in metadata["properties"]

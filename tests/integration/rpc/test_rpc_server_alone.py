@@ -97,6 +97,7 @@ class Echo:
 
     def inference(self, **how):
         def prepare(request, exchange):
+            exchange.rows = 100_000 if request.service == "many rows" else 1
             self.inferences.append(Echoed(request, exchange, version(**how)))
             return self.inferences[-1]
 
@@ -181,6 +182,7 @@ LARGE = "x" * 20_000
     [
         ("Quick", "x", "grpc"),
         ("Quick", LARGE, "rpc"),
+        ("Quick", "many rows", "rpc"),
         ("Plain", "x", "rpc"),
         ("Plain", LARGE, "rpc"),
     ],

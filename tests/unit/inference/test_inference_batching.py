@@ -16,7 +16,7 @@ from service.errors import InvalidRequest, Overloaded
 from service.inference.batching import Batching
 from service.inference.batching_parameters import BatchingParameters
 from service.process import _batching, check_files
-from service.settings import Settings
+from service.settings import Settings, SettingsError, parse
 from tests.servers import wait_until
 from tests.unit.service.fakes import signature, spec
 
@@ -522,12 +522,42 @@ def test_a_versions_own_parameters_win_if_asked_for(tmp_path, own, size):
     )
 
     assert read is not None
-    assert read(tmp_path / "1").max_batch_size == size
-    assert read(tmp_path / "2").max_batch_size == 7
+    first, second = read(tmp_path / "1"), read(tmp_path / "2")
+    assert first is not None
+    assert second is not None
+    assert (first.max_batch_size, second.max_batch_size) == (size, 7)
 
 
-def test_without_the_switch_nothing_is_joined():
-    assert _batching(Settings()) is None
+def test_whether_to_join_is_found_out_unless_somebody_says(tmp_path):
+    (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 5 }")
+    auto, own = Settings(), Settings(enable_per_model_batching_parameters=True)
+
+    (found_out, asked) = _batching(auto), _batching(own)
+    assert found_out is not None
+    assert asked is not None
+    assert found_out(tmp_path) is None
+    assert asked(tmp_path) == BatchingParameters(max_batch_size=5)
+    assert asked(tmp_path / "other") is None
+    assert _batching(Settings(enable_batching=False)) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ([], None),
+        (["--enable_batching"], True),
+        (["--enable_batching=true"], True),
+        (["--enable_batching=false"], False),
+        (["--enable_batching=Auto"], None),
+    ],
+)
+def test_the_switch_has_three_positions(arguments, value):
+    assert parse(arguments, {}).enable_batching is value
+
+
+def test_a_switch_that_is_neither_is_refused_with_its_value():
+    with pytest.raises(SettingsError, match="--enable_batching is 'maybe', not true or false"):
+        parse(["--enable_batching=maybe"], {})
 
 
 # --- who waits, and who waits no more ---
