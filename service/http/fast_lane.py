@@ -263,11 +263,12 @@ class FastLane:
         """Send an answer that was made elsewhere, and go on with what came meanwhile."""
         if self._waiting is not waiting:
             return  # it was given up
-        if waiting.pending.future.cancelled():
+        pending = waiting.pending
+        if pending.future.cancelled():
             waiting.exchange.left()
             self._end(waiting, Response(CLIENT_LEFT, b""))
             return
-        self._end(waiting, waiting.pending.finish())
+        self._end(waiting, pending.finish())
 
     def _give_up(self, waiting: _Waiting) -> None:
         waiting.pending.future.cancel()
@@ -280,6 +281,8 @@ class FastLane:
         self._waiting = None
         if waiting.timer is not None:
             waiting.timer.cancel()
+        # The future knows who waits for it: without this the collector would have to part them.
+        del waiting.pending
         self._exchanges.end(waiting.exchange, response.status)
         if self._closed:
             return

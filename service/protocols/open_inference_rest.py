@@ -231,9 +231,9 @@ class _Short(msgspec.Struct, frozen=True):
 def _read_short(text: bytes, input_name: str, output_name: str) -> _Short | None:
     document = _DOCUMENT.decode(text)
     (it,) = document.inputs if len(document.inputs) == 1 else (None,)
-    if it is None or document.parameters or (it.name, it.datatype) != (input_name, "FP32"):
+    if it is None or (it.name, it.datatype) != (input_name, "FP32"):
         return None
-    binary = _short_output(document.outputs, output_name)
+    binary = _short_output(document.parameters or {}, document.outputs, output_name)
     if len(it.shape) != 2 or binary is None:
         return None
     wanted = Wanted(document.id or "", {output_name: binary} if binary else {})
@@ -248,17 +248,18 @@ def _read_short(text: bytes, input_name: str, output_name: str) -> _Short | None
 _known_short = lru_cache(maxsize=256)(_read_short)
 
 
-def _short_output(outputs: list[_Output] | None, name: str) -> bool | None:
+def _short_output(parameters: _Parameters, outputs: list[_Output] | None, name: str) -> bool | None:
     """Whether the one output is wanted as bytes; None if something else is asked for."""
+    default = parameters.get(_BINARY_OUTPUTS, False)
+    if not isinstance(default, bool) or len(parameters) > (_BINARY_OUTPUTS in parameters):
+        return None
     if not outputs:
-        return False
+        return default
     if len(outputs) > 1 or outputs[0].name != name:
         return None
-    parameters = outputs[0].parameters
-    if not parameters:
-        return False
-    binary = parameters.get(_BINARY_OUTPUT)
-    return binary if isinstance(binary, bool) and len(parameters) == 1 else None
+    own = outputs[0].parameters or {}
+    binary = own.get(_BINARY_OUTPUT, default)
+    return binary if isinstance(binary, bool) and len(own) == (_BINARY_OUTPUT in own) else None
 
 
 def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> InferBody:

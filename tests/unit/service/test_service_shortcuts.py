@@ -88,6 +88,9 @@ def test_rows_are_answered_as_ever(tensorflow_serving, rows, model, more):
             {"outputs": [{"name": "cost"}]},
             {"outputs": []},
             {"parameters": {"binary_data_output": True}},
+            {"parameters": {"binary_data_output": True}, "outputs": [{"name": "price"}]},
+            {"parameters": {"binary_data_output": 1}},
+            {"parameters": {"binary_data_output": False, "more": "x"}},
             {"parameters": {"signature_name": "named"}},
         ]
     ),
