@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,7 @@ import msgspec
 from rich.console import Console
 
 from benchmarks import cores, url
-from benchmarks.peers import HEARTH, LIMITS, PEERS
+from benchmarks.peers import FLASK, HEARTH, LIMITS, PEERS
 from benchmarks.report import markdown, pictures, results
 from benchmarks.run import Run
 from benchmarks.scenarios import open_loop, targets, throughput
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 PAGE: Final = Path("docs/benchmarks.md")
 _NEEDED: Final = ("wrk", "h2load")
-_QUICK_RATES: Final = (1000.0, 8000.0)
+_QUICK_RATES: Final = (1000.0,)
+_QUICK_PEERS: Final = (FLASK,)
+# Each goes through many rates.
+_PACED_ROUNDS: Final = 3
 _INTERRUPTED: Final = 130
 _BUSY: Final = 0.5
 
@@ -60,7 +64,9 @@ def _all(options: argparse.Namespace, console: Console) -> int:
         throughput=run.once(throughput.COMMAND, lambda: throughput.measure(run))
     )
     _keep(found, options, console)
-    found = msgspec.structs.replace(found, open_loop=open_loop.measure(run, rates))
+    paced = replace(run, rounds=min(run.rounds, _PACED_ROUNDS))
+    paced = replace(paced, peers=(HEARTH,)) if options.quick else paced
+    found = msgspec.structs.replace(found, open_loop=open_loop.measure(paced, rates))
     _keep(found, options, console)
     found = found.with_targets(targets.measure(run))
     return _finish(found, options, console)
@@ -120,11 +126,16 @@ def _run(options: argparse.Namespace, console: Console) -> Run | None:
         seconds=options.seconds or (1.0 if quick else 3.0),
         console=console,
         connections=(16,) if quick else (1, 16, 64),
-        peers=tuple(
-            dict.fromkeys([HEARTH, *LIMITS, *(PEERS if options.peers is None else options.peers)])
-        ),
+        peers=tuple(dict.fromkeys([HEARTH, *LIMITS, *_peers(options)])),
         install=not quick or bool(options.peers),
     )
+
+
+def _peers(options: argparse.Namespace) -> Sequence[str]:
+    if options.peers is not None:
+        peers: list[str] = options.peers
+        return peers
+    return _QUICK_PEERS if options.quick else tuple(PEERS)
 
 
 def _busy(console: Console) -> float:
@@ -185,7 +196,10 @@ def _measuring(commands: Any, name: str, do: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=do.__doc__)
     parser.add_argument("--model_base_path", type=Path, default=Path("models/housing"))
     parser.add_argument(
-        "--peers", nargs="*", choices=PEERS, help="beside Hearth and the limits; all"
+        "--peers",
+        nargs="*",
+        choices=PEERS,
+        help="beside Hearth and the limits; all, or Flask if quick",
     )
     parser.add_argument("--rounds", type=int, help="5, or 1 if quick")
     parser.add_argument("--seconds", type=float, help="of one load: 3, or 1 if quick")

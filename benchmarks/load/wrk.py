@@ -56,7 +56,9 @@ def parse(printed: str) -> Measured:
         LoadError: Requests failed, or none was answered.
     """
     result = json.loads(printed.strip().splitlines()[-1])
-    if result["failed"] or not result["requests"]:
+    if not result["requests"]:
+        raise LoadError(f"no answer within {result['seconds']:.1f} s")
+    if result["failed"]:
         raise LoadError(f"{result['failed']} of {result['requests']} requests failed")
     rate = result["requests"] / result["seconds"]
     return Measured(rate, result["p50_ms"], result["p99_ms"])

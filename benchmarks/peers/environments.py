@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.peers.peer import ROOT
+from benchmarks.peers.peer import ROOT, find_command
 
 if TYPE_CHECKING:
     from benchmarks.peers.peer import Peer
@@ -32,7 +32,7 @@ class NotInstalled(RuntimeError):
 
 def missing_commands(peer: Peer) -> list[str]:
     """Commands of the system that a peer needs and that are not here."""
-    return [name for name in peer.needs if shutil.which(name) is None]
+    return [name for name in peer.needs if find_command(name) is None]
 
 
 def is_installed(peer: Peer) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from benchmarks import forms
-from benchmarks.peers.peer import PROGRAMS
+from benchmarks.peers.peer import PROGRAMS, find_command
 from service import contract as contracts
 from service.messages import predict_pb2, types_pb2
 
@@ -54,7 +54,13 @@ def nginx(launch: Launch) -> list[str]:
         outputs=forms.as_json(outputs).decode(),
     )
     (launch.folder / "nginx.conf").write_text(text)
-    return ["nginx", "-p", str(launch.folder), "-c", str(launch.folder / "nginx.conf")]
+    return [
+        find_command("nginx") or "nginx",
+        "-p",
+        str(launch.folder),
+        "-c",
+        str(launch.folder / "nginx.conf"),
+    ]
 
 
 def grpc_constant(launch: Launch) -> list[str]:

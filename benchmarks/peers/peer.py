@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -70,6 +71,11 @@ class Peer:
     interpreter: str = ""
     variables: Callable[[Launch], Mapping[str, str]] = field(default=lambda _: {})
     needs: tuple[str, ...] = ()
+
+
+def find_command(name: str) -> str | None:
+    """Where a command of the system is; servers lie where not every user's path leads."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin")
 
 
 def model_variables(launch: Launch) -> dict[str, str]:

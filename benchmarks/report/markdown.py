@@ -30,7 +30,7 @@ the raw results of every round are in [benchmarks/results.json](benchmarks/resul
 
 | command | what it does |
 |---|---|
-| `make bench` | measures everything; `PEERS="flask"` some peers alone, `QUICK=1` in two minutes |
+| `make bench` | measures everything; `PEERS="flask"` some peers, `QUICK=1` prints a short form |
 | `python -m benchmarks throughput` | throughput, start and memory of all |
 | `python -m benchmarks open-loop` | latency at fixed rates |
 | `python -m benchmarks targets --only NAME` | one target |
@@ -45,7 +45,7 @@ the raw results of every round are in [benchmarks/results.json](benchmarks/resul
   before and after a load. A load in which one request fails counts for nothing.
 - In every round every server is started anew and is alone on the machine; the rounds go
   through all servers by turns. Shown is the median of the rounds, and least and greatest in
-  brackets.
+  brackets. Targets compare servers that run side by side, asked by turns within a round.
 - Load comes from `wrk` (HTTP/1.1, kept-alive connections, one request under way on each) and
   for gRPC from `h2load` with a prepared frame, one call under way on each connection.
 - Fixed rates come from a sender of our own (`benchmarks/load/paced.py`): a request is due at

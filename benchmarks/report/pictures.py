@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 from benchmarks.peers import HEARTH, LIMITS
 from benchmarks.report.results import write_beside
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 _HEARTH: Final = "#c2410c"
 _PEER: Final = "#64748b"
 _LIMIT: Final = "#cbd5e1"
+# Lines of the peers; none is near Hearth's.
+_LINES: Final = (
+    "#1f77b4", "#2ca02c", "#9467bd", "#17becf", "#bcbd22", "#7f7f7f", "#e377c2", "#0f766e",
+    "#1e3a8a",
+)  # fmt: skip
 _WIDTH_IN: Final = 8.0
 # The same picture from the same figures, byte by byte.
 _STYLE: Final[dict[Any, Any]] = {
@@ -29,6 +35,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.prop_cycle": cycler(color=_LINES),
     "axes.axisbelow": True,
     "grid.color": "#e2e8f0",
     "figure.facecolor": "white",
@@ -49,19 +56,20 @@ def write(results: Results, folder: Path) -> None:
 def throughput(found: Throughput) -> Figure:
     """Answers a second over REST, each at its best."""
     rates = {it: statistics.median(best.rates) for it in found.measured if (best := it.best())}
-    return _bars(rates, "answers a second over REST, one row a request, one worker", "{:,.0f}")
+    label = "answers a second over REST, one row a request, one worker"
+    return _bars(dict(sorted(rates.items(), key=lambda it: -it[1])), label, "{:,.0f}")
 
 
 def start(found: Throughput) -> Figure:
     """Seconds to the first right answer."""
     seconds = {it: statistics.median(it.start_s) for it in _models(found)}
-    return _bars(seconds, "seconds from process start to first right answer", "{:.2f}")
+    return _bars(_rising(seconds), "seconds from process start to first right answer", "{:.2f}")
 
 
 def memory(found: Throughput) -> Figure:
     """Memory of all processes."""
     mib = {it: statistics.median(map(sum, it.memory_mib)) for it in _models(found)}
-    return _bars(mib, "memory after load, MiB (PSS, all processes)", "{:,.0f}")
+    return _bars(_rising(mib), "memory after load, MiB (PSS, all processes)", "{:,.0f}")
 
 
 def latency(found: OpenLoop) -> Figure:
@@ -80,14 +88,16 @@ def latency(found: OpenLoop) -> Figure:
                 ax.plot(rates, medians, marker="o", markersize=4, label=it.title, **_line(it.key))
         for ax, title in zip(axes, ("p50", "p99"), strict=True):
             ax.set(xscale="log", yscale="log", title=title, xlabel="requests due a second")
+            ax.xaxis.set_major_formatter("{x:,.0f}")
+            ax.yaxis.set_major_formatter("{x:g}")
         axes[0].set_ylabel("latency from when due, ms")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         return figure
 
 
 def _bars(values: Mapping[Served, float], label: str, form: str) -> Figure:
-    """Horizontal bars, the greatest on top, each with its figure."""
-    ordered = sorted(values, key=values.__getitem__)
+    """Horizontal bars, the first on top, each with its figure."""
+    ordered = list(values)[::-1]
     with mpl.rc_context(_STYLE):
         figure = Figure((_WIDTH_IN, 0.8 + 0.36 * len(ordered)))
         ax = figure.subplots()
@@ -95,9 +105,14 @@ def _bars(values: Mapping[Served, float], label: str, form: str) -> Figure:
         bars = ax.barh([it.title for it in ordered], heights, color=[_colour(it) for it in ordered])
         ax.bar_label(bars, [form.format(it) for it in heights], padding=4)
         ax.set_xlabel(label)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.grid(axis="y", visible=False)
         ax.margins(x=0.12)
         return figure
+
+
+def _rising(values: Mapping[Served, float]) -> dict[Served, float]:
+    return dict(sorted(values.items(), key=lambda it: it[1]))
 
 
 def _models(found: Throughput) -> Sequence[Served]:

@@ -11,8 +11,6 @@ from benchmarks.run import in_turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from benchmarks.run import Run
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -22,20 +20,20 @@ class Finding:
     detail: str
 
 
-def ratio(run: Run, unit: str, measures: Mapping[str, Callable[[], float]]) -> Finding:
+def ratio(rounds: int, unit: str, measures: Mapping[str, Callable[[], float]]) -> Finding:
     """Measure two things by turns: the first divided by the second.
 
     Args:
-        run: Says how many rounds; one more goes before, uncounted.
+        rounds: How many; one more goes before, uncounted.
         unit: Of both figures.
         measures: The two, by their names.
     """
     in_turns(1, measures)
-    rounds = in_turns(run.rounds, measures)
+    found = in_turns(rounds, measures)
     first, second = measures
-    figures = {name: statistics.median(it[name] for it in rounds) for name in measures}
+    figures = {name: statistics.median(it[name] for it in found) for name in measures}
     return Finding(
-        tuple(it[first] / it[second] for it in rounds),
+        tuple(it[first] / it[second] for it in found),
         ", ".join(f"{name} {readable(it)} {unit}" for name, it in figures.items()),
     )
 

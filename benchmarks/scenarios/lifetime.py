@@ -70,7 +70,7 @@ def beside_batches(run: Run) -> Finding:
             batches.result()
             return p99_ms
 
-        return ratio(run, "ms", {"beside": beside, "alone": alone})
+        return ratio(run.rounds, "ms", {"beside": beside, "alone": alone})
 
 
 def swap_failures(run: Run) -> Finding:
@@ -84,7 +84,7 @@ def swap_failures(run: Run) -> Finding:
 def swap_latency(run: Run) -> Finding:
     """p99 from a version's publication until it has taken over, against the p99 before."""
     swaps = run.once("swap", lambda: list(_swaps(run)))
-    pairs = [_before_and_during(*swap) for swap in swaps]
+    pairs = [before_and_during(*swap) for swap in swaps]
     before, during = (statistics.median(it) for it in zip(*pairs, strict=True))
     return Finding(
         tuple(after / ahead for ahead, after in pairs),
@@ -140,7 +140,7 @@ def _wait_for_version(url: str, version: str) -> None:
     raise ServerError(f"version {version} was not served within {_SWAP_LIMIT_S:g} s")
 
 
-def _before_and_during(load: Paced, published_s: float, taken_over_s: float) -> tuple[float, float]:
+def before_and_during(load: Paced, published_s: float, taken_over_s: float) -> tuple[float, float]:
     """p99 in ms of the requests due before a publication, and of those until the take-over."""
     before = load.latency_s[load.due_s < published_s]
     during = load.latency_s[(load.due_s >= published_s) & (load.due_s <= taken_over_s)]

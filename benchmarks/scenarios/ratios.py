@@ -33,7 +33,7 @@ def against_nginx(form: Form) -> Callable[[Run], Finding]:
     def measure(run: Run) -> Finding:
         with run.start(HEARTH) as hearth, run.start(NGINX) as nginx:
             hearth.check(form)
-            return ratio(run, "/s", {
+            return ratio(run.rounds, "/s", {
                 "Hearth": lambda: hearth.load(form, run.rows(1), _CONNECTIONS).rate,
                 "nginx": lambda: nginx.load(form, run.rows(1), _CONNECTIONS).rate,
             })  # fmt: skip
@@ -45,7 +45,7 @@ def latency_against_nginx(run: Run) -> Finding:
     """One row on one connection: median latency against nginx's."""
     form = forms.tensorflow_serving()
     with run.start(HEARTH) as hearth, run.start(NGINX) as nginx:
-        return ratio(run, "ms", {
+        return ratio(run.rounds, "ms", {
             "Hearth": lambda: hearth.load(form, run.rows(1), 1).p50_ms,
             "nginx": lambda: nginx.load(form, run.rows(1), 1).p50_ms,
         })  # fmt: skip
@@ -56,7 +56,7 @@ def against_flask(run: Run) -> Finding:
     form = forms.tensorflow_serving()
     with run.start(HEARTH) as hearth, run.start(FLASK) as flask:
         flask.check(form)
-        return ratio(run, "/s", {
+        return ratio(run.rounds, "/s", {
             "Hearth": lambda: hearth.load(form, run.rows(1), _CONNECTIONS).rate,
             "Flask": lambda: flask.load(form, run.rows(1), _CONNECTIONS).rate,
         })  # fmt: skip
@@ -67,7 +67,7 @@ def against_fastapi(run: Run) -> Finding:
     form, rows = forms.tensorflow_serving(), run.rows(1000)
     with run.start(HEARTH) as hearth, run.start(FASTAPI) as fastapi:
         fastapi.check(form)
-        return ratio(run, "rows/s", {
+        return ratio(run.rounds, "rows/s", {
             "Hearth": lambda: len(rows) * hearth.load(form, rows, _CONNECTIONS).rate,
             "FastAPI": lambda: len(rows) * fastapi.load(form, rows, _CONNECTIONS).rate,
         })  # fmt: skip
@@ -94,7 +94,7 @@ def against_litert(run: Run) -> Finding:
     form, rows = forms.open_inference_binary(), run.rows(_BATCH)
     with run.start(HEARTH) as hearth:
         form.check(hearth.server.ask(form.write(rows)), run.prices(_BATCH))
-        return ratio(run, "rows/s", {
+        return ratio(run.rounds, "rows/s", {
             "Hearth": lambda: len(rows) * hearth.load(form, rows, 4).rate,
             "LiteRT": lambda: _litert_rate(run),
         })  # fmt: skip
@@ -105,7 +105,7 @@ def grpc_against_constant(run: Run) -> Finding:
     form = forms.grpc_predict()
     with run.start(HEARTH) as hearth, run.start(GRPC) as constant:
         hearth.check(form)
-        return ratio(run, "/s", {
+        return ratio(run.rounds, "/s", {
             "Hearth": lambda: hearth.load(form, run.rows(1), _CONNECTIONS).rate,
             "constant": lambda: constant.load(form, run.rows(1), _CONNECTIONS).rate,
         })  # fmt: skip
@@ -119,7 +119,7 @@ def joined_against_alone(run: Run) -> Finding:
         run.start(HEARTH, executor, "--enable_batching=false") as alone,
     ):
         joined.check(form)
-        return ratio(run, "/s", {
+        return ratio(run.rounds, "/s", {
             "joined": lambda: joined.load(form, run.rows(1), 64).rate,
             "alone": lambda: alone.load(form, run.rows(1), 64).rate,
         })  # fmt: skip
@@ -136,7 +136,7 @@ def two_workers_against_one(run: Run) -> Finding:
         run.start(HEARTH, workers=2, cores=cores) as two,
         run.start(HEARTH, workers=1, cores=cores) as one,
     ):
-        found = ratio(run, "/s", {
+        found = ratio(run.rounds, "/s", {
             "two": lambda: two.load(form, rows, 64).rate,
             "one": lambda: one.load(form, rows, 64).rate,
         })  # fmt: skip

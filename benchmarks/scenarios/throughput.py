@@ -7,8 +7,11 @@ is measured as often as the rest.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http.client import HTTPException
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING, Final
 
+import grpc
 from msgspec.structs import replace
 
 from benchmarks.forms import WrongAnswer
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 
 COMMAND: Final = "throughput"
 # What leaves a peer out, with its reason, and lets the others go on.
-FAILURES: Final = (NotInstalled, ServerError, WrongAnswer, LoadError, NotReady, OSError)
+FAILURES: Final = (
+    NotInstalled, ServerError, WrongAnswer, LoadError, NotReady, OSError, HTTPException,
+    SubprocessError, grpc.RpcError,
+)  # fmt: skip
 _WARM_UP_S: Final = 1.0
 
 

@@ -77,21 +77,23 @@ class OpenInference(Api):
         if route.verb != "infer":
             return None
         length = head.headers.get(JSON_LENGTH_HEADER.lower())
+        if length is not None and not length.isdecimal():
+            return None
+        json_bytes = None if length is None else int(length)
 
         def answer(body: bytes, exchange: Exchange) -> Response | None:
             try:
-                return self._infer_short(route, head, exchange, body, length)
+                return self._infer_short(route, head, exchange, body, json_bytes)
             except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
                 return None
 
         return answer
 
     def _infer_short(
-        self, route: Route, head: Request, exchange: Exchange, body: bytes, length: str | None
+        self, route: Route, head: Request, exchange: Exchange, body: bytes, json_bytes: int | None
     ) -> Response | None:
         version = self._dataplane.find(route.model, route.version)
         direct = version.direct.get(open_inference.default_signature(version))
-        json_bytes = None if length is None else wire.parse_json_length(length, body)
         short = None if direct is None else wire.parse_short(body, json_bytes, direct)
         if direct is None or short is None:
             return None
@@ -101,7 +103,7 @@ class OpenInference(Api):
         if output is None:
             return None
         computed_s = time.perf_counter()
-        answer = wire.encode_infer(version, {direct.output: output}, wanted)
+        answer = wire.encode_short(version, direct.output, output, wanted)
         exchange.protocol, exchange.route = PROTOCOL, route.verb
         exchange.answers(version)
         exchange.rows = len(batch)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -34,7 +35,7 @@ from service.protocols.open_inference_tensors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,6 +48,9 @@ _BINARY_OUTPUT: Final = "binary_data"
 _BINARY_OUTPUTS: Final = "binary_data_output"
 # Of Triton's further extensions, the parameters that would have to change the answer.
 _UNKNOWN: Final = ("shared_memory_region", "classification")
+
+# What an answer of one output ends with, behind its data.
+_CLOSING: Final = b"}]}"
 
 _Parameters = dict[str, str | int | float | bool]
 _Size = Annotated[int, msgspec.Meta(ge=0)]
@@ -190,8 +194,11 @@ def parse_short(
     Raises:
         msgspec.DecodeError: It is not as the protocol has it.
     """
-    text = body if json_bytes is None else body[:json_bytes]
-    short = _read_short(text, direct.input, direct.output)
+    if json_bytes is None:
+        short = _read_short(body, direct.input, direct.output)
+    else:
+        # Without the numbers it is the same again and again.
+        short = _known_short(body[:json_bytes], direct.input, direct.output)
     if short is None:
         return None
     count = math.prod(short.shape)
@@ -238,6 +245,9 @@ def _read_short(text: bytes, input_name: str, output_name: str) -> _Short | None
     return None
 
 
+_known_short = lru_cache(maxsize=256)(_read_short)
+
+
 def _short_output(outputs: list[_Output] | None, name: str) -> bool | None:
     """Whether the one output is wanted as bytes; None if something else is asked for."""
     if not outputs:
@@ -277,16 +287,53 @@ def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> Inf
         else:
             entry["data"] = to_values(name, array)
         entries.append(entry)
-    document: dict[str, Any] = {
-        "model_name": version.model,
-        "model_version": str(version.number),
-        **({"id": wanted.id} if wanted.id else {}),
-        "outputs": entries,
-    }
+    document = _document(version.model, version.number_text, wanted.id, entries)
     text = json_body.encode(document)
     if b"null" in text:  # the standard has no NaN and no infinity
         text = _encode_leniently(document)
     return InferBody(b"".join([text, *tail]), len(text)) if tail else InferBody(text)
+
+
+def encode_short(
+    version: ModelVersion, name: str, output: NDArray[Any], wanted: Wanted
+) -> InferBody:
+    """Write what ``encode_infer`` writes of one output of numbers."""
+    binary = wanted.binary.get(name, wanted.binary_default)
+    raw = to_raw(output) if binary else json_body.encode(output.ravel())
+    if not binary and b"null" in raw:
+        return encode_infer(version, {name: output}, wanted)
+    opening = _opening(
+        (version.model, version.number_text, wanted.id),
+        (name, output.shape, datatype_name(output)),
+        len(raw) if binary else None,
+    )
+    if binary:
+        return InferBody(opening + raw, len(opening))
+    return InferBody(b"%b%b%b" % (opening, raw, _CLOSING))
+
+
+@lru_cache(maxsize=256)
+def _opening(
+    answer: tuple[str, str, str], tensor: tuple[str, tuple[int, ...], str], size: int | None
+) -> bytes:
+    """The JSON of an answer of one output: all of it before bytes, else up to its data."""
+    model, number, name = answer
+    entry: dict[str, Any] = dict(zip(("name", "shape", "datatype"), tensor, strict=True))
+    if size is not None:
+        entry["parameters"] = {_BINARY_SIZE: size}
+    text = json_body.encode(_document(model, number, name, [entry]))
+    return text if size is not None else text.removesuffix(_CLOSING) + b',"data":'
+
+
+def _document(
+    model: str, number: str, name: str, entries: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "model_name": model,
+        "model_version": number,
+        **({"id": name} if name else {}),
+        "outputs": entries,
+    }
 
 
 def parse_index(body: bytes) -> bool:

@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import math
+import sys
 from array import array as floats
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
@@ -59,6 +60,7 @@ _JSON_TYPES: Final[Mapping[str, tuple[frozenset[type], str]]] = {
 }
 _MAX_DIMENSIONS: Final = 32  # NumPy's older limit
 _LENGTH_BYTES: Final = 4
+_IS_LITTLE: Final = sys.byteorder == "little"
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -175,7 +177,9 @@ def to_raw(array: NDArray[Any]) -> bytes:
     """An array's bytes, as the binary extension has them."""
     if array.dtype.kind in "OSU":
         return b"".join(_with_length(it) for it in texts(array))
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    if not (_IS_LITTLE and array.dtype.isnative):
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return array.tobytes()
 
 
 def to_values(name: str, array: NDArray[Any]) -> NDArray[Any] | list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.peers.peer import find_command
 from benchmarks.report import results
 from benchmarks.servers import descendants
 from tests.servers import ROOT, running_service, wait_until
 
 TOOLS = ("wrk", "h2load", "nginx")
-missing = [name for name in TOOLS if shutil.which(name) is None]
+missing = [name for name in TOOLS if find_command(name) is None]
 
-pytestmark = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+pytestmark = [
+    pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}"),
+    pytest.mark.timeout(300),
+]
 
 
 def command(*arguments: object) -> list[str]:

@@ -210,8 +210,8 @@ def test_requests_sent_one_behind_the_other_are_answered_in_their_order(lines, r
             target=connection.sendall, args=(b"".join(it for _, it in sent),)
         )
         writing.start()
-        reading = connection.makefile("rb")
-        answers = [read_from(reading) for _ in sent]
+        with connection.makefile("rb") as reading:
+            answers = [read_from(reading) for _ in sent]
         writing.join(WITHIN_S)
 
     assert answers == [expected[name] for name, _ in sent]
