@@ -13,7 +13,7 @@ import numpy as np
 from service.errors import Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,7 +30,7 @@ class Request(Future["Outputs"]):
         queue: Where it waits; cancelled, it leaves.
         signature: Name of the signature.
         inputs: Its arrays.
-        rows: Their rows; 0 for a request that is run by itself and as it is.
+        rows: Their rows.
         rows_of_call: The most of them that one call computes.
 
     Attributes:
@@ -44,14 +44,14 @@ class Request(Future["Outputs"]):
         queue: BatchQueue,
         signature: str,
         inputs: Tensors,
-        rows: int = 0,
-        rows_of_call: int = 0,
+        rows: int,
+        rows_of_call: int,
     ) -> None:
         super().__init__()
         self.signature = signature
         self.inputs = inputs
         self.rows = rows
-        self.key = _key(signature, inputs) if rows else object()
+        self.key = _key(signature, inputs)
         self.part_rows = rows_of_call
         self.since_s = 0.0
         self._queue = queue
@@ -116,6 +116,7 @@ class BatchQueue:
         # All below is guarded by the lock.
         self._lines: dict[Hashable, _Line] = {}
         self._open: set[Hashable] = set()
+        self._running: set[Hashable] = set()
         self._rows = 0
         self._workers = 0
         self._idle = 0
@@ -140,7 +141,7 @@ class BatchQueue:
             if self._rows + request.part_rows > self._capacity:
                 self._check_room(request)
             self._append(request)
-            if self._wake():
+            if request.key in self._running or self._wake():
                 return False
             needed = self._workers < self._parameters.num_batch_threads
             self._workers += needed
@@ -169,9 +170,18 @@ class BatchQueue:
             if self._parameters.batch_timeout_micros:
                 self._wait_for_more(leader)
             batch = self._pop(leader.key)
+            wanted = [it for it in batch if it.begin()]
+            if wanted and self._parameters.batch_by_batch:
+                self._running.add(leader.key)
             if self._leader() is not None:
                 self._wake()
-            return [it for it in batch if it.begin()]
+            return wanted
+
+    def ended(self, batch: Sequence[Request]) -> None:
+        """A batch has been run; who ran it takes the next one."""
+        if self._parameters.batch_by_batch:
+            with self._lock:
+                self._running.discard(batch[0].key)
 
     def drop(self, request: Request) -> None:
         """Forget a request, if it waits."""
@@ -195,7 +205,7 @@ class BatchQueue:
             self._came.notify_all()
 
     def _check_room(self, request: Request) -> None:
-        limits, rows = self._parameters, self._counted(request)
+        limits, rows = self._parameters, request.part_rows
         if self._rows + rows > limits.capacity:
             raise Overloaded(
                 f"signature {request.signature}: {self._rows} rows wait and {rows} more "
@@ -203,23 +213,19 @@ class BatchQueue:
                 f"{limits.max_enqueued_batches} x max_batch_size {limits.max_batch_size})"
             )
 
-    def _counted(self, request: Request) -> int:
-        """The rows that a request counts for: the largest for no more than a whole batch."""
-        return min(request.part_rows, self._parameters.max_batch_size)
-
     def _append(self, request: Request) -> None:
         line = self._lines.get(request.key)
         if line is None:
             line = self._lines[request.key] = _Line()
         line.requests.append(request)
         line.rows += request.part_rows
-        self._rows += self._counted(request)
+        self._rows += request.part_rows
         if request.key in self._open:
             self._more.notify_all()
 
     def _left(self, line: _Line, request: Request) -> None:
         line.rows -= request.part_rows
-        self._rows -= self._counted(request)
+        self._rows -= request.part_rows
         if not line.requests:
             del self._lines[request.key]
 
@@ -232,10 +238,11 @@ class BatchQueue:
         return True
 
     def _leader(self) -> Request | None:
-        """The oldest request that no open batch will take."""
+        """The oldest request that need not wait for an open batch, or for one that runs."""
         if not self._lines:
             return None
-        oldest = [it.requests[0] for key, it in self._lines.items() if key not in self._open]
+        held = self._open | self._running
+        oldest = [it.requests[0] for key, it in self._lines.items() if key not in held]
         return min(oldest, key=lambda it: it.since_s) if oldest else None
 
     def _wait_for_more(self, leader: Request) -> None:

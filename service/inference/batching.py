@@ -11,9 +11,11 @@ References:
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from service.inference.signature import Signature, TensorSpec
 
 _log: Final = logging.getLogger("hearth.inference")
+
+# Threads of a version for requests that are not joined: as many as the transports have.
+_THREADS_APART: Final = 4 * (os.cpu_count() or 1)
 
 
 class Batching:
@@ -68,6 +73,8 @@ class Batching:
         self._runner = _Runner(executor, parameters, self._queue, fixed.union(alone))
         # The threads hold queue and runner alone, so that nobody but its users holds this.
         weakref.finalize(self, self._queue.close).atexit = False
+        # What is not joined is not to wait for a batch, nor a batch for it.
+        self._apart = ThreadPoolExecutor(_THREADS_APART, thread_name_prefix="apart")
 
     @property
     def joined(self) -> list[str]:
@@ -82,7 +89,7 @@ class Batching:
                 take arrays of these shapes.
             Overloaded: As much waits as may wait.
         """
-        if signature in self._runner.alone or not _rows(inputs):
+        if not self._rows_of_call(signature, inputs):
             return self._runner.executor.run(signature, inputs)
         return self.submit(signature, inputs).result()
 
@@ -97,12 +104,18 @@ class Batching:
             InvalidRequest: There are more rows than a batch may have.
             Overloaded: As much waits as may wait.
         """
-        rows = 0 if signature in self._runner.alone else _rows(inputs)
-        of_call = self._parameters.rows_of_call(rows)
-        request = Request(self._queue, signature, inputs, rows, of_call)
+        of_call = self._rows_of_call(signature, inputs)
+        if not of_call:
+            return self._apart.submit(self._runner.executor.run, signature, inputs)
+        request = Request(self._queue, signature, inputs, _rows(inputs), of_call)
         if self._queue.put(request):
             self._begin_worker(request)
         return request
+
+    def _rows_of_call(self, signature: str, inputs: Tensors) -> int:
+        """Rows of the largest call that a request is joined in; 0 if it is not joined."""
+        rows = 0 if signature in self._runner.alone else _rows(inputs)
+        return self._parameters.rows_of_call(rows)
 
     def _begin_worker(self, request: Request) -> None:
         worker = threading.Thread(target=self._runner.work, name="batching", daemon=True)
@@ -145,11 +158,12 @@ class _Runner:
         batch = self._queue.take()
         if batch:
             self._answer(batch)
+            self._queue.ended(batch)
         return batch is not None
 
     def _answer(self, batch: Sequence[Request]) -> None:
         first = batch[0]
-        if first.signature in self.alone or not first.rows:
+        if first.signature in self.alone:
             for request in batch:
                 self._run_whole(request)
             return

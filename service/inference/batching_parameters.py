@@ -24,7 +24,9 @@ class BatchingParameters:
         max_execution_batch_size: With splitting, rows of the largest call; 0 for
             ``max_batch_size``.
         run_large_whole: A request of more rows is run by itself, neither refused nor cut. No
-            parameter of TensorFlow Serving's: it is for models that nobody set limits for.
+            parameter of TensorFlow Serving's, as the next: for models nobody set limits for.
+        batch_by_batch: The next batch of a signature begins when the last has ended, so that
+            it holds all that came meanwhile.
 
     Raises:
         InvalidRequest: A value makes no sense.
@@ -38,6 +40,7 @@ class BatchingParameters:
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 0
     run_large_whole: bool = False
+    batch_by_batch: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
@@ -67,13 +70,15 @@ class BatchingParameters:
         return self.max_enqueued_batches * self.max_batch_size
 
     def rows_of_call(self, rows: int) -> int:
-        """Rows of the largest call that a request of so many is run in.
+        """Rows of the largest call that a request of so many is joined in; 0 if it is not joined.
 
         Raises:
             InvalidRequest: A request may not have so many.
         """
-        if rows <= self.call_size or self.run_large_whole:
+        if rows <= self.call_size:
             return rows
+        if self.run_large_whole:
+            return 0
         if not self.enable_large_batch_splitting:
             # TensorFlow Serving's own words.
             raise InvalidRequest(

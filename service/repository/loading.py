@@ -147,8 +147,12 @@ def _batching(
 def _found_out(opened: Executor) -> BatchingParameters:
     """How requests are joined where nobody says how."""
     if isinstance(opened, SavedModel):
-        # One call takes all CPUs; what comes meanwhile makes the next batch the larger.
-        return BatchingParameters(num_batch_threads=1, run_large_whole=True)
+        # One call takes all CPUs; what comes meanwhile makes the next batch the larger. The
+        # threads are for other signatures, which need not wait for this one's.
+        threads = len(opened.signatures)
+        return BatchingParameters(
+            num_batch_threads=threads, run_large_whole=True, batch_by_batch=True
+        )
     return BatchingParameters(run_large_whole=True)
 
 

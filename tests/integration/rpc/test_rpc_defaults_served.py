@@ -53,7 +53,7 @@ def asked(**inputs: np.ndarray) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     fill(request.model_spec, name="scaled")
     for name, value in inputs.items():
-        request.inputs[name].CopyFrom(tensor_proto.encode(value, as_content=False))
+        tensor_proto.fill(request.inputs[name], value, as_content=False)
     return request
 
 

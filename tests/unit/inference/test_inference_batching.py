@@ -631,19 +631,37 @@ def test_a_cut_request_lets_others_between(world):
 def test_where_nobody_set_a_limit_a_large_request_is_run_whole(world):
     it = world(max_batch_size=4, max_enqueued_batches=1, run_large_whole=True)
 
-    (large,) = it.behind(rows(50, 1.0))
+    assert len(answer(it.ask(rows(50, 1.0)))) == 50
+    assert len(it.batching.run("row", {"x": rows(50)})["y"]) == 50
+    assert it.gate.sizes == [50, 50]
 
-    assert len(answer(large)) == 50
-    assert it.gate.sizes == [1, 50]
+
+def test_what_is_not_joined_waits_for_no_batch_and_no_batch_for_it(world):
+    it = world(max_batch_size=4, run_large_whole=True)
+    it.gate.opened.clear()
+
+    running = it.ask_running(rows(1))
+    apart = [it.ask_running(rows(2, 1.0), "lone"), it.ask_running(rows(9))]
+
+    assert it.gate.sizes == [1, 2, 9]
+    it.gate.opened.set()
+    assert float(answer(apart[0])) == 4.0
+    assert [len(answer(each)) for each in (running, apart[1])] == [1, 9]
 
 
-def test_what_is_not_joined_waits_in_no_thread_either(world):
-    it = world()
+def test_batch_by_batch_one_signature_has_one_call_at_a_time_and_others_go_on(world):
+    it = world(num_batch_threads=3, batch_by_batch=True)
+    it.gate.opened.clear()
 
-    asked = it.behind(rows(2, 1.0), rows(3, 2.0), name="lone")
+    running = it.ask_running(rows(1))
+    waiting = [it.ask_waiting(rows(1, value)) for value in (1, 2, 3)]
+    other = it.ask_running(np.array([b"a"], object), "text")
 
-    assert [float(answer(each)) for each in asked] == [4.0, 12.0]
-    assert it.gate.sizes == [1, 2, 3]
+    assert it.gate.sizes == [1, 1]
+    it.gate.opened.set()
+    assert answer(other).tolist() == [b"A"]
+    assert [answer(each).tolist() for each in (running, *waiting)] == [[0.0], [2.0], [4.0], [6.0]]
+    assert it.gate.sizes == [1, 1, 3]
 
 
 def test_signatures_may_be_left_alone():
@@ -669,7 +687,7 @@ def test_an_answer_is_the_same_joined_or_not(world):
 
 
 def batching_threads() -> set[threading.Thread]:
-    return {it for it in threading.enumerate() if it.name == "batching"}
+    return {it for it in threading.enumerate() if it.name.startswith(("batching", "apart"))}
 
 
 def test_threads_begin_with_the_first_request_and_end_with_the_last_user():
@@ -702,6 +720,7 @@ def test_a_thousand_swaps_leave_no_thread():
     for _ in range(1000):
         batching = Batching(Gate(), BatchingParameters(num_batch_threads=2))
         assert batching.run("row", {"x": rows(1, 1.0)})["y"].tolist() == [2.0]
+        assert answer(batching.submit("lone", {"x": rows(1, 1.0)})) == 2.0
     del batching
 
     wait_until(lambda: not batching_threads() - before, "the end of the threads")
