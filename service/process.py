@@ -191,10 +191,13 @@ class _Recorder:
     def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
         self._metrics = metrics
         self._access_log = access_log
+        # Most requests are neither slow nor wrong, and those are not logged.
+        self._log_from_s = access_log.slow_s if access_log.policy.share == 0 else 0.0
 
     def finished(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         self._metrics.answered(exchange, seconds)
-        self._access_log.write(exchange, status, seconds)
+        if exchange.outcome != "ok" or seconds >= self._log_from_s:
+            self._access_log.write(exchange, status, seconds)
 
 
 def check_files(settings: Settings) -> None:

@@ -145,6 +145,7 @@ class FastLane:
     ) -> None:
         self._lane = lane
         self._heads = lane.heads
+        self._known = lane.heads.known
         self._exchanges = lane.exchanges
         self._health = lane.health
         self._outbox = lane.outbox
@@ -172,12 +173,28 @@ class FastLane:
         Returns:
             The bytes from the first request on that is not for the lane.
         """
+        if self._waiting is None and self._body is None and not self._yielding:
+            return b"" if self._answer_usual(data) else self._answer_all(data)
         if self._waiting is not None or self._yielding:
             self._queue(data)
             return b""
         if self._body is not None:
             data = self._collect(self._body, data)
         return self._answer_all(data) if data else b""
+
+    def _answer_usual(self, data: bytes) -> bool:
+        """Answer one whole request that has a shortcut; whether it was one."""
+        end = data.find(END) + len(END)
+        head = self._known.get(data[:end])
+        if head is None or head.shortcut is None or len(data) != end + head.body_bytes:
+            return False
+        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        short = head.shortcut(data[end:], exchange)
+        if short is None:
+            return False
+        self._exchanges.end(exchange, short.status)
+        self._write(self._framed(short, exchange))
+        return True
 
     def close(self) -> None:
         """The client has left."""
@@ -219,11 +236,6 @@ class FastLane:
     def _answer(self, head: Head, body: bytes) -> bytes | None:
         """The answer to a request; None if it is made elsewhere."""
         exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
-        if head.shortcut is not None:
-            short = head.shortcut(body, exchange)
-            if short is not None:
-                self._exchanges.end(exchange, short.status)
-                return self._framed(short, exchange)
         request = Request("POST", head.path, head.query, head.headers, body)
         answer = self._lane.answering.start(head.api, request, exchange, light=head.light)
         if isinstance(answer, Pending):

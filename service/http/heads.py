@@ -58,12 +58,15 @@ class Heads:
         apis: The protocols, asked in this order.
         limits: Limits of a head, as gunicorn's parser names them.
         max_body_bytes: The most that a body may have.
+
+    Attributes:
+        known: Heads that have been read, by their text; None for one that is not plain.
     """
 
     def __init__(self, apis: Sequence[Api], limits: Mapping[str, int], max_body_bytes: int) -> None:
         self._apis = apis
         self._max_body_bytes = max_body_bytes
-        self._known: dict[bytes, Head | None] = {}
+        self.known: dict[bytes, Head | None] = {}
         self._complete = False
         self._parser = H1CProtocol(on_headers_complete=self._on_complete, **limits)
 
@@ -77,13 +80,13 @@ class Heads:
             What it says; None unless it is a plain POST to a protocol's route.
         """
         try:
-            return self._known[text]
+            return self.known[text]
         except KeyError:
             head = self._parse(text)
         if len(text) <= _KEPT_BYTES and (head is None or _UNIQUE.isdisjoint(head.headers)):
-            if len(self._known) >= _KEPT_HEADS:
-                self._known.clear()
-            self._known[text] = head
+            if len(self.known) >= _KEPT_HEADS:
+                self.known.clear()
+            self.known[text] = head
         return head
 
     def _on_complete(self) -> bool:

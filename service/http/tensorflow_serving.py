@@ -81,21 +81,24 @@ class TensorFlowServing(Api):
             return None
         if route.verb != "predict":
             return None
+        find, place = self._repository.find, (route.model, route.version, route.label)
 
         def answer(body: bytes, exchange: Exchange) -> Response | None:
             try:
-                version = self._find(route)
+                version = find(*place)
                 direct = version.direct.get(DEFAULT_SIGNATURE)
-                batch = None if direct is None else tensorflow_serving.parse_rows(body)
-                outputs = None if batch is None else direct.run(batch)  # type: ignore[union-attr]
+                if direct is None:
+                    return None
+                batch = tensorflow_serving.parse_rows(body, direct.feature_names)
+                outputs = None if batch is None else direct.run(batch)
                 text = None if outputs is None else tensorflow_serving.encode_rows(outputs)
             except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
                 return None
-            if text is None:
+            if batch is None or text is None:
                 return None
             exchange.protocol, exchange.route = _PROTOCOL, route.verb
             exchange.answers(version)
-            exchange.rows = len(batch)  # type: ignore[arg-type]
+            exchange.rows = len(batch)
             return self._of(version, text)
 
         return answer

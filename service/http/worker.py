@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _HEARTBEAT_S: Final = 1.0
 _DRAIN_POLL_S: Final = 0.02
+# Seconds after which a thread that computes lets the event loop have the interpreter.
+_SWITCH_S: Final = 0.0005
 # Objects made and not freed between rounds of the garbage collector over the youngest, and
 # such rounds between those over the older.
 _COLLECTOR: Final = (10_000, 20, 20)
@@ -249,6 +252,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         try:
             await self.loop.run_in_executor(None, self.process.start)
             _spare_the_collector()
+            sys.setswitchinterval(_SWITCH_S)
             await self._listen()
         except Exception as error:
             # Another worker would fail alike: the master is told to give up.

@@ -86,7 +86,7 @@ def open_executor(
     """
     if wanted == LITERT:
         _need(version, LITERT_MODEL)
-        return _litert(version / LITERT_MODEL)
+        return _litert(version / LITERT_MODEL, cuts=described)
     if wanted == TENSORFLOW:
         _need(version, SAVED_MODEL)
         return _saved_model(version, options)
@@ -95,7 +95,7 @@ def open_executor(
             raise VersionRefused(f"there is neither {LITERT_MODEL} nor {SAVED_MODEL}")
         return _litert(version / LITERT_MODEL)
     if (version / LITERT_MODEL).is_file() and (described or options.prefer_litert):
-        return _litert(version / LITERT_MODEL)
+        return _litert(version / LITERT_MODEL, cuts=described)
     return _best(version, options, samples)
 
 
@@ -123,10 +123,13 @@ def _best(
     return _saved_model(version, options)
 
 
-def _litert(path: Path, declared: Mapping[str, Signature] = MappingProxyType({})) -> Executor:
+def _litert(
+    path: Path, declared: Mapping[str, Signature] = MappingProxyType({}), *, cuts: bool = False
+) -> Executor:
+    """LiteRT; where it cuts large batches, an output's rows must not depend on each other."""
     from service.inference.litert import LiteRT  # noqa: PLC0415 - one executor, one library
 
-    return LiteRT(path, declared)
+    return LiteRT(path, declared, cuts=cuts)
 
 
 def _saved_model(version: Path, options: ExecutorOptions) -> Executor:

@@ -53,27 +53,27 @@ class AccessLog:
         policy: Which requests.
         slow_s: Seconds from which a request counts as slow.
         stream: Where to.
+
+    Attributes:
+        policy: Which requests.
+        slow_s: Seconds from which a request counts as slow.
     """
 
     def __init__(self, policy: LogPolicy, slow_s: float, stream: TextIO | None = None) -> None:
-        self._policy = policy
-        self._slow_s = slow_s
+        self.policy = policy
+        self.slow_s = slow_s
         self._stream = stream if stream is not None else sys.stdout
 
     def write(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         """Log one request, if it is one of those to be logged."""
-        if self._policy.share or exchange.outcome != "ok" or seconds >= self._slow_s:
-            self._write(exchange, status, seconds)
-
-    def _write(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         if self._wanted(exchange.outcome, seconds):
             self._stream.write(_line(exchange, status, seconds))
             self._stream.flush()
 
     def _wanted(self, outcome: str, seconds: float) -> bool:
-        if self._policy.errors and (outcome != "ok" or seconds >= self._slow_s):
+        if self.policy.errors and (outcome != "ok" or seconds >= self.slow_s):
             return True
-        share = self._policy.share
+        share = self.policy.share
         return share > 0 and (share >= 1 or random.random() < share)  # noqa: S311 - a sample
 
 

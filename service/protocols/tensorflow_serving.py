@@ -171,8 +171,8 @@ def parse_inference(body: bytes) -> InferenceRequest:
     return InferenceRequest(name or DEFAULT_SIGNATURE, document)
 
 
-def parse_rows(body: bytes) -> NDArray[np.float32] | None:
-    """Read a predict request of nothing but rows of as many numbers each.
+def parse_rows(body: bytes, feature_names: Sequence[str]) -> NDArray[np.float32] | None:
+    """Read a predict request of nothing but rows of as many numbers each, or of features by name.
 
     Returns:
         float32 ``[n, k]``, as ``to_inputs`` gives it for one input of this type; None for any
@@ -184,7 +184,20 @@ def parse_rows(body: bytes) -> NDArray[np.float32] | None:
         return None
     if type(document) is not dict or len(document) != 1:
         return None
-    return to_matrix(document.get("instances"))
+    rows = document.get("instances")
+    if type(rows) is list and rows and type(rows[0]) is dict:
+        rows = _ordered(rows, feature_names)
+    return to_matrix(rows)
+
+
+def _ordered(rows: Sequence[Any], names: Sequence[str]) -> list[list[Any]] | None:
+    """The values of rows that have all features and no more, in their order; else None."""
+    try:
+        if not names or any(len(row) != len(names) for row in rows):
+            return None
+        return [[row[name] for name in names] for row in rows]
+    except (KeyError, TypeError):
+        return None
 
 
 def encode_rows(output: NDArray[Any]) -> bytes | None:

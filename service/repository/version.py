@@ -271,6 +271,7 @@ class Direct:
         self.input = input
         self.width = width
         self.output = output
+        self.feature_names = () if bounds is None else bounds.names
         self._call = call
         self._bounds = bounds
 

@@ -33,8 +33,9 @@ def ask(model: LiteRT, random: np.random.Generator, size: int) -> None:
     np.testing.assert_allclose(total, rows[:, 0] + 10 * rows[:, 1], rtol=1e-5, atol=1e-4)
 
 
-def test_threads_with_changing_batch_sizes_get_their_own_answers(path):
-    model = LiteRT(path)
+@pytest.mark.parametrize("cuts", [False, True])
+def test_threads_with_changing_batch_sizes_get_their_own_answers(path, cuts):
+    model = LiteRT(path, cuts=cuts)
     start = threading.Barrier(4)
 
     def work(seed: int) -> None:
@@ -60,6 +61,17 @@ def test_memory_does_not_grow_with_the_number_of_requests(path):
     rounds(200)
 
     assert resident_bytes() - before < 10 * 2**20
+
+
+def test_a_batch_that_is_cut_is_answered_as_in_one_piece(path):
+    rows = np.random.default_rng(3).normal(0, 10, (5000, 2)).astype(np.float32)
+
+    (whole,) = LiteRT(path).run("serving_default", {"rows": rows}).values()
+    (cut,) = LiteRT(path, cuts=True).run("serving_default", {"rows": rows}).values()
+
+    assert cut.tolist() == whole.tolist()
+    with pytest.raises(InvalidRequest, match=r"rows has shape \[1024, 3\], expected \[n, 2\]"):
+        LiteRT(path, cuts=True).run("serving_default", {"rows": np.ones((5000, 3), np.float32)})
 
 
 def test_an_answer_outlives_the_next_ones(path):

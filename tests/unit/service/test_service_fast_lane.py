@@ -386,7 +386,7 @@ def test_heads_that_differ_each_time_are_read_as_well_as_those_that_repeat(way):
     for number in range(3000):
         answers, rest = way.answer(request(headers=(*HOST, ("X-Trace", str(number)))))
         assert (split(answers)[0][0], rest) == (200, b"")
-    assert len(way.lane._heads._known) <= 1024
+    assert len(way.lane._heads.known) <= 1024
 
 
 @given(

@@ -76,6 +76,19 @@ def test_rows_are_answered_as_ever(tensorflow_serving, rows, model, more):
 
 
 @given(
+    rows=st.lists(
+        st.dictionaries(st.sampled_from(["RM", "AGE", "LSTAT", "features", "TAX"]), VALUES),
+        max_size=3,
+    ),
+    model=st.sampled_from(["housing", "bare"]),
+)
+def test_rows_by_name_are_answered_as_ever(tensorflow_serving, rows, model):
+    for whole in ([], [{"LSTAT": 20, "RM": 6.5, "AGE": 90}]):
+        body = json.dumps({"instances": [*whole, *rows]}).encode()
+        same(*both(tensorflow_serving, f"/v1/models/{model}:predict", body))
+
+
+@given(
     rows=ROWS,
     shape=st.one_of(st.none(), st.lists(st.integers(0, 12), max_size=3)),
     nested=st.booleans(),
@@ -130,6 +143,7 @@ def test_bytes_are_answered_as_ever(open_inference, values, rows, size, cut, bin
 
 def test_the_usual_requests_do_take_the_short_way(tensorflow_serving, open_inference):
     rows = b'{"instances": [[6, 90.5, 20], [7, 40, 5]]}'
+    by_name = b'{"instances": [{"LSTAT": 20, "RM": 6.5, "AGE": 90}]}'
     tensor = {"name": "features", "shape": [1, 3], "datatype": "FP32"}
     numbers = json.dumps({"inputs": [{**tensor, "data": [6, 90, 20]}], "id": "1"}).encode()
     head = json.dumps(
@@ -142,6 +156,7 @@ def test_the_usual_requests_do_take_the_short_way(tensorflow_serving, open_infer
 
     for api, path, body, given_headers in (
         (tensorflow_serving, PREDICT, rows, HEAD),
+        (tensorflow_serving, PREDICT, by_name, HEAD),
         (tensorflow_serving, "/v1/models/housing/versions/1:predict", rows, HEAD),
         (open_inference, INFER, numbers, HEAD),
         (open_inference, INFER, head + struct.pack("<3f", 6, 90, 20), headers),
