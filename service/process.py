@@ -77,13 +77,15 @@ class Process:
     Attributes:
         settings: The knobs.
         health: Readiness, to be turned when the worker goes down.
+        repository: The models.
+        rpc: The gRPC server; None where there is none.
     """
 
     def __init__(self, settings: Settings, agreement: Agreement) -> None:
         self.settings = settings
         self._metrics = Metrics()
-        self._repository = _repository(settings, self._metrics)
-        self.health = Health(self._repository)
+        self.repository = _repository(settings, self._metrics)
+        self.health = Health(self.repository)
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
@@ -92,14 +94,14 @@ class Process:
             agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
         )
         dataplane = Dataplane(
-            self._repository,
+            self.repository,
             self.health,
             settings.max_body_bytes,
             control if settings.allow_model_control else None,
         )
         self._parts = Parts(
-            repository=self._repository,
-            apis=_apis(settings, self._repository, self.health, dataplane),
+            repository=self.repository,
+            apis=_apis(settings, self.repository, self.health, dataplane),
             health=self.health,
             exchanges=exchanges,
             exposition=self._metrics.exposition,
@@ -107,12 +109,12 @@ class Process:
             spoken=protocols(settings),
         )
         services = _services(
-            settings, self._repository, control, self._metrics.exposition, dataplane
+            settings, self.repository, control, self._metrics.exposition, dataplane
         )
-        self._rpc = _rpc_server(settings, services, exchanges, self.health)
+        self.rpc = _rpc_server(settings, services, exchanges, self.health)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
-            self._repository,
+            self.repository,
             agreement,
             _config_file(settings),
             settings.file_system_poll_wait_seconds,
@@ -154,13 +156,13 @@ class Process:
         """Load what there is, then keep watching; returns when the first look is over."""
         self._metrics.worker_started()
         self._watcher.start()
-        if self._rpc is not None:
-            self._rpc.start()
+        if self.rpc is not None:
+            self.rpc.start()
 
     def drain(self, grace_s: float) -> None:
         """Take no more calls over gRPC, and give those under way so many seconds."""
-        if self._rpc is not None:
-            self._rpc.stop(grace_s)
+        if self.rpc is not None:
+            self.rpc.stop(grace_s)
 
     def finish(self) -> None:
         """Wait for what still runs in threads; no request may come any more."""

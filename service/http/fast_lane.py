@@ -250,7 +250,7 @@ class FastLane:
             self._ending = True
             further = response.headers + _CLOSE
             response = Response(response.status, response.body, response.content_type, further)
-        return _framed(response, exchange.request_id)
+        return framed(response, exchange.request_id)
 
     def _write(self, answers: bytes) -> None:
         if answers:
@@ -372,7 +372,8 @@ def _start(status: int, content_type: str, headers: tuple[tuple[str, str], ...])
     return (head + "".join(f"{name}: {value}\r\n" for name, value in lines)).encode("latin-1")
 
 
-def _framed(response: Response, request_id: str) -> bytes:
+def framed(response: Response, request_id: str) -> bytes:
+    """An answer as it goes over the wire."""
     body = response.body
     return b"%bcontent-length: %d\r\n%b: %b\r\n\r\n%b" % (
         _start(response.status, response.content_type, response.headers),

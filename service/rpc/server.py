@@ -89,11 +89,15 @@ class RpcServer:
         self._thread.join()
         self._loop.close()
 
+    def handlers(self) -> dict[str, dict[str, grpc.RpcMethodHandler]]:
+        """The handlers of all methods, by service and method."""
+        return {it.name: self._calls.handlers(it) for it in self._services}
+
     async def _start(self) -> None:
         server = grpc.aio.server(options=self._options)
-        for service in self._services:
+        for name, handlers in self.handlers().items():
             # Registered: found by its path at once, and before the generic ones are asked.
-            server.add_registered_method_handlers(service.name, self._calls.handlers(service))
+            server.add_registered_method_handlers(name, handlers)
         health = grpc_health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         names = [service.name for service in self._services]
