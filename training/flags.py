@@ -24,6 +24,7 @@ class Order:
         models: The folder that holds a folder a model.
         name: The model's name.
         force: Train even if the newest version is already made from the same.
+        tensorboard: The folder for TensorBoard's logs, or None for none.
     """
 
     recipe: recipe.Recipe
@@ -31,6 +32,7 @@ class Order:
     models: Path
     name: str
     force: bool
+    tensorboard: Path | None = None
 
     @property
     def model(self) -> Path:
@@ -79,7 +81,8 @@ def parse(arguments: list[str]) -> Order:
         made = recipe.parse(turned)
     except RecipeError as error:
         reader.error(f"--{error}")
-    return Order(made, given["data"], given["models"], given["name"], given["force"])
+    places = {name: given[name] for name in ("data", "models", "name", "force", "tensorboard")}
+    return Order(made, **places)
 
 
 def _add_places(made: argparse.ArgumentParser) -> None:
@@ -88,6 +91,7 @@ def _add_places(made: argparse.ArgumentParser) -> None:
     add("--models", type=Path, default=Path("models"), help="folder of the models")
     add("--name", default="housing", help="the model's name, and its folder in --models")
     add("--force", action="store_true", help="train even if nothing changed")
+    add("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's logs there")
 
 
 def _add_knob(group: Any, name: str, knob: recipe.Knob) -> None:
@@ -97,5 +101,6 @@ def _add_knob(group: Any, name: str, knob: recipe.Knob) -> None:
         return
     unit = f", {knob.unit}" if knob.unit else ""
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    explained = f"{knob.reason} (default {shown}{unit})"
+    choices = f"; one of {', '.join(knob.choices)}" if knob.choices else ""
+    explained = f"{knob.reason} (default {shown}{unit}{choices})"
     group.add_argument(f"--{name}", metavar=name.upper(), help=explained)
