@@ -64,14 +64,16 @@ class Picture(NamedTuple):
     Attributes:
         name: Of its files, without their ending.
         says: What it shows, for those who cannot see it.
-        light: A PNG.
-        dark: A PNG.
+        light: The image.
+        dark: The image.
+        form: Of both, as browsers name it.
     """
 
     name: str
     says: str
     light: bytes
     dark: bytes
+    form: str = "png"
 
 
 def write(story: Story, folder: Path) -> Path:
@@ -101,15 +103,7 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         story: What to tell.
         pictures: By name.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("training"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda image: base64.b64encode(image).decode()
-    template = environment.get_template("report.html")
+    template = environment().get_template("report.html")
     return template.render(
         contract=story.contract,
         pictures=pictures,
@@ -121,6 +115,19 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
         colours={"light": plots.LIGHT, "dark": plots.DARK},
     )
+
+
+def environment() -> jinja2.Environment:
+    """The templates of all pages, with what they use."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("training"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    return made
 
 
 def _pictures(story: Story) -> dict[str, Picture]:
