@@ -6,6 +6,7 @@ HOST      = 127.0.0.1
 WORKERS   = 1
 MODELS    = models
 FORCE     =
+RECIPE    =
 ARGS      =
 PYTHON    = python3
 COMPOSE   = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -25,14 +26,14 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS FORCE PYTHON, and ARGS for further flags;"
+	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS FORCE RECIPE PYTHON, and ARGS for further flags;"
 	@echo "  for example: make serve REST_PORT=9000 WORKERS=2"
 
 setup: $(DEV) ## Make .venv with all that serving, training and testing need
 	@echo "$(VENV) is complete"
 
-train: $(RUN) ## Train a new model version; FORCE=1 also where nothing has changed
-	@exec $(BIN)/python -m training --data data/boston_housing.csv --models $(MODELS) --name housing $(if $(FORCE),--force) $(ARGS)
+train: $(RUN) ## Train a new model version; RECIPE=best the best one, FORCE=1 if nothing changed too
+	@exec $(BIN)/python -m training --data data/boston_housing.csv --models $(MODELS) --name housing $(if $(RECIPE),--recipe $(RECIPE)) $(if $(FORCE),--force) $(ARGS)
 
 experiments: $(RUN) ## Answer the exercises with runs; go on where the last call was stopped
 	@exec $(BIN)/python -m training.experiments --data data/boston_housing.csv --docs docs $(ARGS)

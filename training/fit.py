@@ -38,19 +38,35 @@ def fit(recipe: Recipe, split: Split, watcher: Watcher) -> tuple[Any, History]:
 
     Returns:
         The trained ``keras.Model``, and for each of ``loss``, ``mae``, ``val_loss`` and
-        ``val_mae`` its value after each epoch.
+        ``val_mae`` its value after each epoch; of several members, their mean.
 
     Raises:
         DivergedError: A loss was no longer a number.
     """
     if recipe.validation_share:
         split = hold_out(split.train, recipe.validation_share)
-    keras.utils.set_random_seed(recipe.seed)
-    model = network.build(recipe, split.train.batch)
-    (trained,) = stack.train(method(recipe), [start(recipe, model, split)], _watch(recipe, watcher))
-    for variable, values in zip(model.trainable_variables, trained.weights, strict=True):
-        variable.assign(values)
-    return model, _in_thousand_usd(recipe, trained.history)
+    members = [_member(recipe, number, split) for number in range(recipe.members)]
+    starts = [start(recipe, it, split, number) for number, it in enumerate(members)]
+    trained = stack.train(method(recipe), starts, _watch(recipe, watcher))
+    for member, became in zip(members, trained, strict=True):
+        for variable, values in zip(member.trainable_variables, became.weights, strict=True):
+            variable.assign(values)
+    model = members[0] if len(members) == 1 else network.average(members)
+    return model, _in_thousand_usd(recipe, _mean([it.history for it in trained]))
+
+
+def _member(recipe: Recipe, number: int, split: Split) -> Any:
+    """One network of the ensemble, with first weights of its own."""
+    keras.utils.set_random_seed((recipe.seed + number) % 2**32)
+    return network.build(recipe, split.train.batch)
+
+
+def _mean(histories: list[History]) -> History:
+    """The mean of the members' curves, as far as all of them went."""
+    return {
+        name: [float(np.mean(it)) for it in zip(*(one[name] for one in histories), strict=False)]
+        for name in histories[0]
+    }
 
 
 def method(recipe: Recipe) -> stack.Method:
@@ -66,19 +82,20 @@ def method(recipe: Recipe) -> stack.Method:
     )
 
 
-def start(recipe: Recipe, model: Any, split: Split) -> stack.Network:
+def start(recipe: Recipe, model: Any, split: Split, number: int = 0) -> stack.Network:
     """What of a recipe is a network's own, with the first weights of a Keras model.
 
     Args:
         recipe: How it will be trained.
         model: As ``network.build`` gives it.
         split: The rows to train on, and as ``test`` those to watch.
+        number: Of the member; each has an order of rows of its own.
     """
     return stack.Network(
         weights=[variable.numpy() for variable in model.trainable_variables],
         train=_sample(recipe, model, split.train),
         watched=_sample(recipe, model, split.test),
-        seed=recipe.seed,
+        seed=recipe.seed + number,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
     )
@@ -91,8 +108,8 @@ def _sample(recipe: Recipe, model: Any, rows: Rows) -> stack.Sample:
 
 def _watch(recipe: Recipe, watcher: Watcher) -> stack.Watch:
     def saw(epoch: int, measured: dict[str, Numbers]) -> None:
-        alone = {name: [float(values[0])] for name, values in measured.items()}
-        logs = {name: it[0] for name, it in _in_thousand_usd(recipe, alone).items()}
+        mean = {name: [float(np.mean(values))] for name, values in measured.items()}
+        logs = {name: it[0] for name, it in _in_thousand_usd(recipe, mean).items()}
         _require_finite(epoch, logs, recipe)
         watcher(epoch, logs)
 

@@ -57,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_places(made)
     group = made.add_argument_group("the recipe")
+    group.add_argument(
+        "--recipe",
+        choices=list(recipe.NAMED),
+        default="tutorial",
+        help="what the flags below start from; their defaults are the tutorial's",
+    )
     for name, knob in recipe.knobs().items():
         _add_knob(group, name, knob)
     return made
@@ -78,7 +84,7 @@ def parse(arguments: list[str]) -> Order:
     if not _NAME.fullmatch(given["name"]):
         reader.error(f"--name is {given['name']!r}, outside letters, digits and _ . -")
     try:
-        made = recipe.parse(turned)
+        made = recipe.parse(turned, given["recipe"])
     except RecipeError as error:
         reader.error(f"--{error}")
     places = {name: given[name] for name in ("data", "models", "name", "force", "tensorboard")}

@@ -54,6 +54,27 @@ def build(recipe: Recipe, training: NDArray[np.float32]) -> Any:
     return network
 
 
+def average(members: list[Any]) -> Any:
+    """Join networks into one that answers the mean of their prices.
+
+    Args:
+        members: As ``build`` gives them, all with the same normalisation or none.
+
+    Returns:
+        A ``keras.Model`` like each of them; it shares their layers.
+    """
+    shared = [it for it in members[0].layers if isinstance(it, keras.layers.Normalization)]
+    entry = keras.Input(members[0].input_shape[1:], name="features")
+    normalised = shared[0](entry) if shared else entry
+    prices = []
+    for member in members:
+        price = normalised
+        for layer in member.layers[len(shared) :]:
+            price = layer(price)
+        prices.append(price)
+    return keras.Model(entry, keras.layers.Average()(prices))
+
+
 def unit(recipe: Recipe) -> float:
     """What the price is measured in while the network learns, in thousand USD.
 

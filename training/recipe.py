@@ -18,7 +18,7 @@ from typing import (
     get_type_hints,
 )
 
-from training.columns import FEATURES
+from training.columns import FEATURES, OPEN
 from training.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Recipe:
     batch_size: Annotated[int, Knob("rows a step", "Keras's default, which the source leaves alone", 1, 100_000)] = 32  # noqa: E501
     patience: Annotated[int, Knob("epochs", "stop so long after the best validation loss, and go back to it; 0: never, as the source", 0, 100_000)] = 0  # noqa: E501
     validation_share: Annotated[float, Knob("of the training rows", "held out to validate; 0: the test rows draw the curve, and teach nothing", 0, 0.5)] = 0.0  # noqa: E501
+    members: Annotated[int, Knob("networks", "trained apart, their prices averaged; the source has one", 1, 100)] = 1  # noqa: E501
     seed: Annotated[int, Knob("", "draws the first weights and the order of the rows", 0, 2**32 - 1)] = 0  # noqa: E501
     split_seed: Annotated[int, Knob("", "which rows are held out; 113 is Keras's own split", 0, 2**32 - 1)] = 113  # noqa: E501
     train_share: Annotated[float, Knob("of the rows", "the rest is the test; 0.8 is Keras's own split", 0.1, 0.9)] = 0.8  # noqa: E501
@@ -94,17 +95,19 @@ def defaults() -> dict[str, Any]:
     return dataclasses.asdict(Recipe())
 
 
-def parse(texts: Mapping[str, str | bool]) -> Recipe:
+def parse(texts: Mapping[str, str | bool], start: str = "tutorial") -> Recipe:
     """Make a recipe from texts, as flags give them.
 
     Args:
-        texts: Values by knob; a knob that is not there stays at its default.
+        texts: Values by knob; a knob that is not there stays as the named recipe has it.
+        start: One of ``NAMED``.
 
     Raises:
         RecipeError: A text is not of its knob's kind, or beyond its limits.
     """
     kind = kinds()
-    return Recipe(**{name: _value(name, kind[name], text) for name, text in texts.items()})
+    turned = {name: _value(name, kind[name], text) for name, text in texts.items()}
+    return dataclasses.replace(NAMED[start], **turned)
 
 
 def _value(name: str, kind: Any, text: str | bool) -> Any:
@@ -152,3 +155,19 @@ def _check_features(names: tuple[str, ...]) -> None:
             raise RecipeError("features", f"has {name!r}, not one of {', '.join(FEATURES)}")
         if names.count(name) > 1:
             raise RecipeError("features", f"has {name} {names.count(name)} times, at most once")
+
+
+# ``best`` is what the study of models (training/experiments/models.py) chose.
+NAMED: Final = {
+    "tutorial": Recipe(),
+    "best": Recipe(
+        features=OPEN,
+        widths=(64, 64, 64),
+        loss="mae",
+        learning_rate=0.03,
+        schedule="cosine",
+        weight_decay=0.02,
+        epochs=300,
+        members=16,
+    ),
+}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from training.columns import FEATURES
-from training.experiments import questions
+from training.columns import FEATURES, OPEN
+from training.experiments import models, questions
+from training.experiments.crossvalidation import Outcome, Result
 from training.experiments.questions import (
     DEPTHS,
-    OPEN,
     RATES,
     SOURCE,
     TUTORIAL,
@@ -26,11 +26,11 @@ from training.experiments.questions import (
     size,
     subset,
 )
+from training.recipe import NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from training.experiments.crossvalidation import Result
 
 _CLEAR: Final = 2.0  # standard errors
 
@@ -118,10 +118,23 @@ def learning_rate(results: Results) -> Answer:
     )
 
 
+def best_model(results: Results) -> Answer:
+    """Whether networks of this family predict best of all that was tried."""
+    known = repeated(results)
+    return Answer([_best_model(known), _ensemble(known)], _model_tables(_by_model(results), known))
+
+
+def repeated(results: Results) -> dict[str, Result]:
+    """Each model's result over all repeats, without the candidates."""
+    found = _by_model(results)
+    return {name: it for name, it in found.items() if not name.startswith(models.CANDIDATE)}
+
+
 ANSWERS: Final[dict[str, Callable[[Results], Answer]]] = {
     "features": features,
     "network": network,
     "learning-rate": learning_rate,
+    "models": best_model,
 }
 
 
@@ -313,6 +326,61 @@ def _rate_table(results: Results, optimizer: str) -> Table:
         ("learning rate", "MAE of the others", "ended in no number", "no better than the mean"),
         rows,
     )
+
+
+def _by_model(results: Results) -> dict[str, Result]:
+    """All repeats of a model as one result."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for setting in models.MODEL_QUESTION.wanted(results):
+        outcomes.setdefault(setting["model"], []).extend(results[key(setting)].outcomes)
+    return {name: Result(tuple(of), ()) for name, of in outcomes.items()}
+
+
+def _best_model(found: dict[str, Result]) -> str:
+    ours = found[models.NETWORKS]
+    name, rival = min(
+        ((name, it) for name, it in found.items() if name in models.RIVALS),
+        key=lambda it: it[1].mae,
+    )
+    gap = difference(rival, ours)
+    verdict = (
+        "Networks of this family do best"
+        if gap.mean > 0
+        else f"Networks of this family do not do best; {name} does"
+    )
+    return (
+        f"{verdict}: they have {_measured(ours)}, the best other model ({name}) "
+        f"{_measured(rival)}; {_compared(gap)}, "
+        f"{'a clear difference' if gap.clear else 'no clear difference'}."
+    )
+
+
+def _ensemble(found: dict[str, Result]) -> str:
+    alone = found[models.ALONE]
+    gap = difference(alone, found[models.NETWORKS])
+    return (
+        f"Their prices are averaged over {NAMED['best'].members} networks; one alone has "
+        f"{_measured(alone)}, the average {_compared(gap)}."
+    )
+
+
+def _model_tables(found: dict[str, Result], known: dict[str, Result]) -> list[Table]:
+    ours = found[models.NETWORKS]
+    ranked = sorted(known.items(), key=lambda it: it[1].mae)
+    rows = [
+        (name, _plain(it), *_change(it, ours if it is not ours else None)) for name, it in ranked
+    ]
+    head = ("model", "MAE", "against the networks", "clear")
+    tried = [
+        (name.removeprefix(f"{models.CANDIDATE}: "), _plain(it))
+        for name, it in found.items()
+        if name not in known
+    ]
+    title = "The networks' candidates, five networks each, folds cut once"
+    return [
+        Table("Models, best first, all on the same folds", head, rows),
+        Table(title, ("hidden layers of 64, learning rate", "MAE"), tried),
+    ]
 
 
 _NAMES: Final = {"adam": "Adam", "sgd": "Plain gradient descent"}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from training.experiments import pictures
 from training.experiments.answers import ANSWERS
+from training.experiments.models import FOLDS, REPEATS
 from training.experiments.questions import QUESTIONS
 from training.plots import DARK, LIGHT
 from training.report import environment
@@ -69,12 +70,15 @@ def _render(template: str, answered: list[Section], plan: Plan, rows: int) -> st
 
 def _how(plan: Plan, rows: int) -> str:
     return (
-        f"Each setting is the tutorial's recipe with one thing changed, trained for {plan.epochs} "
-        f"epochs under {plan.seeds} seeds, each with {plan.folds}-fold cross-validation of the "
+        "Each setting of the first questions is the tutorial's recipe with one thing changed, "
+        f"trained for {plan.epochs} epochs under {plan.seeds} seeds, each with "
+        f"{plan.folds}-fold cross-validation of the "
         f"{rows} training tracts: {plan.seeds * plan.folds} networks. The test tracts are not "
         "touched. MAE is in thousand USD on the held-out folds: mean of the networks ± their "
         "standard deviation. Two settings are compared on the same seed and fold; a difference is "
-        "called clear beyond two standard errors (Nadeau and Bengio's, for folds that overlap)."
+        "called clear beyond two standard errors (Nadeau and Bengio's, for folds that overlap). "
+        f"The last question reads all features but B and cuts {FOLDS} folds {REPEATS} times; the "
+        "networks' setting is chosen within each fold, by cross-validation of its other rows."
     )
 
 

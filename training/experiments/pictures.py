@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from training import plots
-from training.experiments import questions
+from training.columns import OPEN
+from training.experiments import answers, models, questions
 from training.experiments.questions import (
     DEPTHS,
     DESCENTS,
-    OPEN,
     RATES,
     SOURCE,
     WIDTHS,
@@ -91,10 +91,22 @@ def _learning_rate(results: Results) -> list[Picture]:
     ]
 
 
+def _models(results: Results) -> list[Picture]:
+    return [
+        _picture(
+            "models",
+            "MAE of each model in repeated 10-fold cross-validation; lines show one standard "
+            "deviation over folds and repeats",
+            lambda axes, theme: _model_bars(axes, theme, results),
+        )
+    ]
+
+
 _PICTURES: Final = {
     "features": _features,
     "network": _network,
     "learning-rate": _learning_rate,
+    "models": _models,
 }
 
 
@@ -114,12 +126,22 @@ def _bars(axes: Axes, theme: Theme, results: Results) -> None:
     labels = [*(it[0] for it in alone), "+".join(SOURCE), f"all {len(OPEN)} but B"]
     found = [results[key(subset(*it))] for it in rows]
     colours = [theme.first] * len(alone) + [theme.second] * 2
-    axes.barh(labels, [it.mae for it in found], color=colours, height=0.7)
-    places = range(len(found))
-    axes.errorbar(
-        [it.mae for it in found], places, xerr=[it.spread for it in found],
-        fmt="none", ecolor=theme.ink, elinewidth=1,
-    )  # fmt: skip
+    _bar_chart(axes, theme, labels, found, colours)
+
+
+def _model_bars(axes: Axes, theme: Theme, results: Results) -> None:
+    found = sorted(answers.repeated(results).items(), key=lambda it: -it[1].mae)
+    ours = (models.NETWORKS, models.ALONE)
+    colours = [theme.second if name in ours else theme.first for name, _ in found]
+    _bar_chart(axes, theme, [name for name, _ in found], [it for _, it in found], colours)
+
+
+def _bar_chart(
+    axes: Axes, theme: Theme, labels: list[str], found: list[Result], colours: list[str]
+) -> None:
+    maes, spreads = [it.mae for it in found], [it.spread for it in found]
+    axes.barh(labels, maes, color=colours, height=0.7)
+    axes.errorbar(maes, range(len(found)), xerr=spreads, fmt="none", ecolor=theme.ink, elinewidth=1)
     axes.set(xlabel=_MAE)
     axes.grid(visible=False, axis="y")
 

@@ -1,4 +1,4 @@
-"""The three exercises: what each asks, and the settings that it has tried.
+"""The questions: what each asks, and the settings that it has tried.
 
 A setting is what a question varies; the rest is the tutorial's recipe. Which settings are
 wanted may depend on results: the way to the best features is found step by step.
@@ -11,19 +11,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from training.columns import FEATURES
+from training.columns import FEATURES, OPEN
+from training.experiments import crossvalidation
+from training.experiments.models import MODEL_QUESTION, ModelQuestion
 from training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from training.experiments.crossvalidation import Result
+    from training.experiments.crossvalidation import Plan, Result
+    from training.split import Rows
 
 Setting = dict[str, Any]  # texts and numbers by name
 Results = Mapping[str, "Result"]  # by the setting's key
 
 TUTORIAL: Final = Recipe()
 SOURCE: Final = TUTORIAL.features
-# B encodes race: it is tried once, to say what the model does without it, and never taken.
-OPEN: Final = tuple(name for name in FEATURES if name != "B")
 
 WIDTHS: Final = (4, 8, 16, 32, 64, 128, 256)
 DEPTHS: Final = (1, 2, 3, 4, 5)
@@ -48,6 +49,10 @@ class Question:
     asks: str
     wanted: Callable[[Results], list[Setting]]
     recipe: Callable[[Setting], Recipe]
+
+    def evaluate(self, setting: Setting, rows: Rows, plan: Plan) -> Result:
+        """Try a setting."""
+        return crossvalidation.evaluate(self.recipe(setting), rows, plan)
 
 
 def key(setting: Setting) -> str:
@@ -124,4 +129,8 @@ RATE_QUESTION: Final = Question(
     lambda setting: _with(momentum=0.0, **setting),
 )
 
-QUESTIONS: Final = {it.name: it for it in (FEATURE_QUESTION, NETWORK_QUESTION, RATE_QUESTION)}
+Asked = Question | ModelQuestion
+
+QUESTIONS: Final[dict[str, Asked]] = {
+    it.name: it for it in (FEATURE_QUESTION, NETWORK_QUESTION, RATE_QUESTION, MODEL_QUESTION)
+}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
     from sqlalchemy import Engine
 
-    from training.experiments.questions import Question, Setting
+    from training.experiments.questions import Asked, Setting
 
 _KEY: Final = "setting"
 _RESULT: Final = "result"
@@ -52,7 +52,7 @@ class Store:
         grace_s: Seconds without a sign of life after which a trial counts as lost.
     """
 
-    def __init__(self, url: str, question: Question, identity: str, grace_s: int = 30) -> None:
+    def __init__(self, url: str, question: Asked, identity: str, grace_s: int = 30) -> None:
         self._question = question
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         _make_folder(url)

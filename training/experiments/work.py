@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from training import table
 from training.errors import TableError
-from training.experiments.crossvalidation import evaluate, identity
+from training.experiments.crossvalidation import identity
 from training.experiments.questions import QUESTIONS, TUTORIAL
 from training.experiments.store import Store
 from training.split import Rows, split
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.experiments.crossvalidation import Plan, Result
-    from training.experiments.questions import Question, Setting
+    from training.experiments.questions import Asked, Setting
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ def work(order: Order) -> None:
         open_store(order, name).work(partial(_compute, QUESTIONS[name], rows, order.plan))
 
 
-def _compute(question: Question, rows: Rows, plan: Plan, setting: Setting) -> Result:
+def _compute(question: Asked, rows: Rows, plan: Plan, setting: Setting) -> Result:
     starter = multiprocessing.parent_process()
     if starter is not None and not starter.is_alive():
         sys.exit("Who started this work is gone.")
-    return evaluate(question.recipe(setting), rows, plan)
+    return question.evaluate(setting, rows, plan)
 
 
 def training_rows(order: Order) -> tuple[Rows, bytes]:

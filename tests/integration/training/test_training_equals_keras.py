@@ -208,6 +208,21 @@ def test_validation_share_is_held_out_of_the_training_rows(table):
         np.testing.assert_array_equal(one, same)
 
 
+def test_ensemble_is_the_mean_of_networks_trained_apart(table):
+    together = Recipe(epochs=4, members=3, seed=5)
+    rows = split(table, together.features, 113, 0.8)
+
+    model, history = fit(together, rows, lambda *_: None)
+
+    alone = [fit(Recipe(epochs=4, seed=seed), rows, lambda *_: None) for seed in (5, 6, 7)]
+    prices = [np.asarray(it.predict(rows.test.batch, verbose=0)) for it, _ in alone]
+    answer = np.asarray(model.predict(rows.test.batch, verbose=0))
+    np.testing.assert_allclose(answer, np.mean(prices, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        history["val_mae"], np.mean([it["val_mae"] for _, it in alone], axis=0)
+    )
+
+
 def test_tensorboard_logs_have_the_curves(table, tmp_path):
     from training import tensorboard
 

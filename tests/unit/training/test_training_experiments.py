@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from training.columns import OPEN
 from training.engine import initial
-from training.experiments import answers, crossvalidation, page, pictures, questions
+from training.experiments import answers, crossvalidation, models, page, pictures, questions
 from training.experiments.crossvalidation import Outcome, Plan, Result
-from training.experiments.questions import OPEN, SOURCE, descent, key, size, subset
+from training.experiments.questions import SOURCE, descent, key, size, subset
+from training.split import Rows
 
 SEEDS, FOLDS, MEAN_MAE = 5, 5, 6.5
 
@@ -136,6 +140,60 @@ def test_divergence_is_told_as_what_it_is():
     assert "at 1, of 25 networks 25 end in no number after 3 epochs" in plain
 
 
+def model_results(maes: dict[str, float]) -> dict[str, Result]:
+    """One outcome a fold, a little apart; models that are not named have an MAE of 5."""
+    known = {}
+    for setting in models.MODEL_QUESTION.wanted({}):
+        mae = maes.get(setting["model"], 5.0)
+        outcomes = [
+            Outcome(setting["repeat"], fold, mae + 0.01 * fold, MEAN_MAE, 0) for fold in range(10)
+        ]
+        known[key(setting)] = Result(tuple(outcomes), ())
+    return known
+
+
+def test_networks_that_do_best_are_said_to():
+    known = {models.NETWORKS: 1.9, models.ALONE: 2.2, "extra trees": 2.0}
+    said = answers.best_model(model_results(known)).sentences
+
+    assert said[0].startswith("Networks of this family do best: they have an MAE of 1.95")
+    assert "the best other model (extra trees) an MAE of 2.04" in said[0]
+    assert "one alone has an MAE of 2.2" in said[1]
+
+
+def test_networks_that_do_not_do_best_are_said_not_to():
+    said = answers.best_model(model_results({models.NETWORKS: 2.1, "extra trees": 2.0})).sentences
+
+    assert said[0].startswith("Networks of this family do not do best; extra trees does: they have")
+
+
+def test_networks_setting_is_chosen_without_the_held_out_fold():
+    """Whatever the held-out prices are, the same is predicted for their rows."""
+    generator = np.random.default_rng(0)
+    batch, asked = generator.normal(size=(30, 3)), generator.normal(size=(5, 3))
+    short = [dataclasses.replace(it, epochs=2, members=2) for it in models.CANDIDATES[:2]]
+
+    predicted = models._chosen(short, 0, batch, batch[:, 0] + 20, asked)
+
+    alone = [models.predict(it, 0, batch, batch[:, 0] + 20, asked) for it in short]
+    assert any(np.array_equal(predicted, it) for it in alone)
+    assert not np.array_equal(*alone)
+
+
+def test_every_model_reads_all_but_race_and_beats_the_mean_where_there_is_a_line():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(60, 13)), columns=list(questions.FEATURES))
+    frame["MEDV"] = 20 + 3 * frame["RM"] - 2 * frame["LSTAT"]
+    rows = Rows(frame, ("RM",))
+
+    for name in ("linear regression", "ridge regression", "extra trees"):
+        found = models.evaluate(name, 0, rows)
+        assert found.failed == 0
+        assert len(found.outcomes) == 10
+        frame["B"] = generator.normal(size=60)
+        assert models.evaluate(name, 0, rows) == found
+
+
 def test_network_no_better_than_the_mean_counts_as_failed():
     assert [result(7.0, noise=0).failed, result(6.0, noise=0).failed] == [25, 0]
     assert result(3.0, diverged=4).failed == 4
@@ -192,6 +250,7 @@ def test_page_and_docs_show_every_sentence_and_picture(tmp_path):
         "features": feature_results(by_number),
         "network": size_results((128, 3), 2.0),
         "learning-rate": rate_results(),
+        "models": model_results({models.NETWORKS: 1.9}),
     }
     answered = page.sections(results)
 
@@ -207,7 +266,7 @@ def test_page_and_docs_show_every_sentence_and_picture(tmp_path):
         for picture in section.pictures:
             assert f"](experiments/{picture.name}.svg)" in docs
             assert (tmp_path / "experiments" / f"{picture.name}.svg").read_bytes() == picture.light
-    assert shown.count("data:image/svg+xml;base64,") == 10
+    assert shown.count("data:image/svg+xml;base64,") == 12
     assert "http" not in shown
 
 
@@ -217,8 +276,9 @@ def test_same_results_draw_the_same_bytes():
     assert [it.light for it in once] == [it.light for it in again]
 
 
-@pytest.mark.parametrize("question", questions.QUESTIONS.values(), ids=lambda it: it.name)
-def test_every_setting_is_a_recipe(question):
+@pytest.mark.parametrize("name", ["features", "network", "learning-rate"])
+def test_every_setting_is_a_recipe(name):
+    question = questions.QUESTIONS[name]
     for setting in question.wanted({}):
         assert question.recipe(setting).features
 

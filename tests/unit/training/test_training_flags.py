@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ def test_race_is_never_a_default_feature():
     assert "B" not in Recipe().features
 
 
+def test_named_recipe_is_where_the_other_flags_start():
+    made = flags.parse(["--recipe", "best", "--members", "3"]).recipe
+
+    assert made == dataclasses.replace(recipe.NAMED["best"], members=3)
+    assert flags.parse(["--recipe", "tutorial"]).recipe == flags.parse([]).recipe == Recipe()
+
+
+def test_race_is_in_no_named_recipe():
+    assert all("B" not in it.features for it in recipe.NAMED.values())
+
+
+def test_unknown_recipe_is_refused(capsys):
+    said = refused(capsys, "--recipe", "worst")
+
+    assert "invalid choice: 'worst' (choose from" in said
+    assert said.count("\n") == 1
+
+
 def test_places_of_no_flags():
     order = flags.parse([])
 
@@ -46,7 +65,7 @@ def test_every_knob_has_its_flag():
     line = (
         "--features LSTAT,B --raw --widths 8 --learning_rate 1e-2 --epochs 7 --batch_size 5 "
         "--loss mae --optimizer sgd --momentum 0.5 --schedule cosine --weight_decay 0.1 "
-        "--patience 9 --validation_share 0.2 "
+        "--patience 9 --validation_share 0.2 --members 2 "
         "--seed 3 --split_seed 4 --train_share 0.5 --tolerance 0.01 --data d.csv --models m "
         "--name boston --force --tensorboard logs"
     )
@@ -67,6 +86,7 @@ def test_every_knob_has_its_flag():
         batch_size=5,
         patience=9,
         validation_share=0.2,
+        members=2,
         seed=3,
         split_seed=4,
         train_share=0.5,
@@ -79,6 +99,7 @@ def test_every_knob_has_its_flag():
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        ("--members 0", "--members is 0, outside [1, 100] networks"),
         ("--epochs 0", "--epochs is 0, outside [1, 100000] passes over the training rows"),
         ("--epochs 1.5", "--epochs is '1.5', not a whole number"),
         ("--learning_rate 0", "--learning_rate is 0.0, outside [1e-09, 10] per step"),
