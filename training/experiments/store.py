@@ -98,14 +98,15 @@ class Store:
         return len(computed)
 
     def _queue(self) -> bool:
-        """Queue what is wanted and neither done nor under way; False if all is done."""
+        """Queue one setting that is neither done nor under way; False if all are done."""
         with _unwarned():
             optuna.storages.fail_stale_trials(self._study)
         wanted = {key(it): it for it in self._question.wanted(self.results())}
         live = {it.user_attrs.get(_KEY) for it in self._trials(*_LIVE)}
-        for name, setting in wanted.items():
-            if name not in live:
-                self._study.enqueue_trial({}, user_attrs={_KEY: name, **setting})
+        missing = [name for name in wanted if name not in live]
+        # One at a time: what two processes queue at once is there twice, and one is dropped.
+        for name in missing[:1]:
+            self._study.enqueue_trial({}, user_attrs={_KEY: name, **wanted[name]})
         done, of = self.progress()
         return done < of
 
