@@ -368,7 +368,8 @@ def _model_tables(found: dict[str, Result], known: dict[str, Result]) -> list[Ta
     ours = found[models.NETWORKS]
     ranked = sorted(known.items(), key=lambda it: it[1].mae)
     rows = [
-        (name, _plain(it), *_change(it, ours if it is not ours else None)) for name, it in ranked
+        (name, _plain(it), *_change(it, None if name == models.NETWORKS else ours))
+        for name, it in ranked
     ]
     head = ("model", "MAE", "against the networks", "clear")
     tried = [

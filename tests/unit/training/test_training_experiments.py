@@ -159,6 +159,9 @@ def test_networks_that_do_best_are_said_to():
     assert said[0].startswith("Networks of this family do best: they have an MAE of 1.95")
     assert "the best other model (extra trees) an MAE of 2.04" in said[0]
     assert "one alone has an MAE of 2.2" in said[1]
+    ranked = answers.best_model(model_results(known)).tables[0].rows
+    assert [row[0] for row in ranked[:3]] == [models.NETWORKS, "extra trees", models.ALONE]
+    assert ranked[0][2:] == ("-", "")
 
 
 def test_networks_that_do_not_do_best_are_said_not_to():
