@@ -8,6 +8,7 @@ MODELS    = models
 FORCE     =
 PEERS     =
 QUICK     =
+RECIPE    =
 ARGS      =
 PYTHON    = python3
 COMPOSE   = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
@@ -22,19 +23,22 @@ SCRIPTS := .ci/run requirements/install-venv requirements/install-python-parts r
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test unit integration e2e check format bench up down lock clean system
+.PHONY: help setup train experiments serve test unit integration e2e check format bench up down lock clean system
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS FORCE PYTHON, and ARGS for further flags;"
+	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS FORCE RECIPE PYTHON, and ARGS for further flags;"
 	@echo "  for example: make serve REST_PORT=9000 WORKERS=2"
 
 setup: $(DEV) ## Make .venv with all that serving, training and testing need
 	@echo "$(VENV) is complete"
 
-train: $(RUN) ## Train a new model version; FORCE=1 also where nothing has changed
-	@exec $(BIN)/python -m training --data data/boston_housing.csv --models $(MODELS) --name housing $(if $(FORCE),--force) $(ARGS)
+train: $(RUN) ## Train a new model version; RECIPE=best the best one, FORCE=1 if nothing changed too
+	@exec $(BIN)/python -m training --data data/boston_housing.csv --models $(MODELS) --name housing $(if $(RECIPE),--recipe $(RECIPE)) $(if $(FORCE),--force) $(ARGS)
+
+experiments: $(RUN) ## Answer the exercises with runs; go on where the last call was stopped
+	@exec $(BIN)/python -m training.experiments --data data/boston_housing.csv --docs docs $(ARGS)
 
 serve: $(RUN) ## Serve the newest version on REST_PORT; train first if there is none
 	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=

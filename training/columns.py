@@ -58,6 +58,9 @@ _ALL: Final = (
 
 FEATURES: Final = {column.name: column for column in _ALL}
 
+# Those that a model may read unasked. B encodes race, and is not among them.
+OPEN: Final = tuple(name for name in FEATURES if name != "B")
+
 # The census recorded no value above 50; 16 tracts stand at it.
 TARGET: Final = Column(
     "MEDV", "median value of owner-occupied homes", "thousand USD", 0, 50, above_minimum=True

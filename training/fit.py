@@ -1,4 +1,9 @@
-"""Fitting the network: seeded, deterministic, watched, and stopped when it diverges."""
+"""Fitting the network: seeded, deterministic, watched, and stopped when it diverges.
+
+``network.fit`` of Keras would do the same: with the same order of rows it gives the same
+curves, which a test shows. The engine takes the first weights from the Keras network and
+gives the last back, and spends no time between epochs.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 
 from training import network
+from training.engine import stack
 from training.errors import DivergedError
+from training.split import Split, hold_out
 
 if TYPE_CHECKING:
+    from training.engine.stack import Numbers
     from training.progress import Watcher
     from training.recipe import Recipe
-    from training.split import Split
+    from training.split import Rows
 
 History = dict[str, list[float]]
 
@@ -24,37 +32,96 @@ def fit(recipe: Recipe, split: Split, watcher: Watcher) -> tuple[Any, History]:
 
     Args:
         recipe: How.
-        split: The rows; those that test give the validation curve and teach nothing.
+        split: The rows; those that test teach nothing, and give the validation curve
+            unless the recipe holds out training rows for that.
         watcher: Is told of every epoch.
 
     Returns:
         The trained ``keras.Model``, and for each of ``loss``, ``mae``, ``val_loss`` and
-        ``val_mae`` its value after each epoch.
+        ``val_mae`` its value after each epoch; of several members, their mean.
 
     Raises:
         DivergedError: A loss was no longer a number.
     """
-    keras.utils.set_random_seed(recipe.seed)
-    tf.config.experimental.enable_op_determinism()
-    model = network.build(recipe, split.train.batch)
-    history = model.fit(
-        split.train.batch,
-        split.train.prices,
+    if recipe.validation_share:
+        split = hold_out(split.train, recipe.validation_share)
+    members = [_member(recipe, number, split) for number in range(recipe.members)]
+    starts = [start(recipe, it, split, number) for number, it in enumerate(members)]
+    trained = stack.train(method(recipe), starts, _watch(recipe, watcher))
+    for member, became in zip(members, trained, strict=True):
+        for variable, values in zip(member.trainable_variables, became.weights, strict=True):
+            variable.assign(values)
+    model = members[0] if len(members) == 1 else network.average(members)
+    return model, _in_thousand_usd(recipe, _mean([it.history for it in trained]))
+
+
+def _member(recipe: Recipe, number: int, split: Split) -> Any:
+    """One network of the ensemble, with first weights of its own."""
+    keras.utils.set_random_seed((recipe.seed + number) % 2**32)
+    return network.build(recipe, split.train.batch)
+
+
+def _mean(histories: list[History]) -> History:
+    """The mean of the members' curves, as far as all of them went."""
+    return {
+        name: [float(np.mean(it)) for it in zip(*(one[name] for one in histories), strict=False)]
+        for name in histories[0]
+    }
+
+
+def method(recipe: Recipe) -> stack.Method:
+    """What of a recipe is the same for all networks of a stack."""
+    return stack.Method(
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
-        validation_data=(split.test.batch, split.test.prices),
-        verbose=0,
-        callbacks=[_each_epoch(recipe, watcher)],
+        loss=recipe.loss,
+        optimizer=recipe.optimizer,
+        momentum=recipe.momentum,
+        schedule=recipe.schedule,
+        patience=recipe.patience,
     )
-    return model, {name: [float(one) for one in values] for name, values in history.history.items()}
 
 
-def _each_epoch(recipe: Recipe, watcher: Watcher) -> Any:
-    def saw(epoch: int, logs: dict[str, float]) -> None:
-        _require_finite(epoch + 1, logs, recipe)
-        watcher(epoch + 1, logs)
+def start(recipe: Recipe, model: Any, split: Split, number: int = 0) -> stack.Network:
+    """What of a recipe is a network's own, with the first weights of a Keras model.
 
-    return keras.callbacks.LambdaCallback(on_epoch_end=saw)
+    Args:
+        recipe: How it will be trained.
+        model: As ``network.build`` gives it.
+        split: The rows to train on, and as ``test`` those to watch.
+        number: Of the member; each has an order of rows of its own.
+    """
+    return stack.Network(
+        weights=[variable.numpy() for variable in model.trainable_variables],
+        train=_sample(recipe, model, split.train),
+        watched=_sample(recipe, model, split.test),
+        seed=recipe.seed + number,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def _sample(recipe: Recipe, model: Any, rows: Rows) -> stack.Sample:
+    batch = rows.batch if recipe.raw else np.asarray(model.layers[0](rows.batch))
+    return stack.Sample(batch, (rows.prices / network.unit(recipe)).astype(batch.dtype))
+
+
+def _watch(recipe: Recipe, watcher: Watcher) -> stack.Watch:
+    def saw(epoch: int, measured: dict[str, Numbers]) -> None:
+        mean = {name: [float(np.mean(values))] for name, values in measured.items()}
+        logs = {name: it[0] for name, it in _in_thousand_usd(recipe, mean).items()}
+        _require_finite(epoch, logs, recipe)
+        watcher(epoch, logs)
+
+    return saw
+
+
+def _in_thousand_usd(recipe: Recipe, history: History) -> History:
+    unit = network.unit(recipe)
+    return {
+        name: [one * unit for one in values] if name.endswith("mae") else values
+        for name, values in history.items()
+    }
 
 
 def _require_finite(epoch: int, logs: dict[str, float], recipe: Recipe) -> None:

@@ -24,6 +24,7 @@ class Order:
         models: The folder that holds a folder a model.
         name: The model's name.
         force: Train even if the newest version is already made from the same.
+        tensorboard: The folder for TensorBoard's logs, or None for none.
     """
 
     recipe: recipe.Recipe
@@ -31,6 +32,7 @@ class Order:
     models: Path
     name: str
     force: bool
+    tensorboard: Path | None = None
 
     @property
     def model(self) -> Path:
@@ -55,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_places(made)
     group = made.add_argument_group("the recipe")
+    group.add_argument(
+        "--recipe",
+        choices=list(recipe.NAMED),
+        default="tutorial",
+        help="what the flags below start from; their defaults are the tutorial's",
+    )
     for name, knob in recipe.knobs().items():
         _add_knob(group, name, knob)
     return made
@@ -76,10 +84,11 @@ def parse(arguments: list[str]) -> Order:
     if not _NAME.fullmatch(given["name"]):
         reader.error(f"--name is {given['name']!r}, outside letters, digits and _ . -")
     try:
-        made = recipe.parse(turned)
+        made = recipe.parse(turned, given["recipe"])
     except RecipeError as error:
         reader.error(f"--{error}")
-    return Order(made, given["data"], given["models"], given["name"], given["force"])
+    places = {name: given[name] for name in ("data", "models", "name", "force", "tensorboard")}
+    return Order(made, **places)
 
 
 def _add_places(made: argparse.ArgumentParser) -> None:
@@ -88,6 +97,7 @@ def _add_places(made: argparse.ArgumentParser) -> None:
     add("--models", type=Path, default=Path("models"), help="folder of the models")
     add("--name", default="housing", help="the model's name, and its folder in --models")
     add("--force", action="store_true", help="train even if nothing changed")
+    add("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's logs there")
 
 
 def _add_knob(group: Any, name: str, knob: recipe.Knob) -> None:
@@ -97,5 +107,6 @@ def _add_knob(group: Any, name: str, knob: recipe.Knob) -> None:
         return
     unit = f", {knob.unit}" if knob.unit else ""
     shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    explained = f"{knob.reason} (default {shown}{unit})"
+    choices = f"; one of {', '.join(knob.choices)}" if knob.choices else ""
+    explained = f"{knob.reason} (default {shown}{unit}{choices})"
     group.add_argument(f"--{name}", metavar=name.upper(), help=explained)

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from training.fit import History
     from training.split import Rows
 
+PNG: Final = "png"
+SVG: Final = "svg"
+
 _DPI: Final = 144  # sharp on a screen of twice the usual density
+_DATELESS: Final[dict[str, Any]] = {PNG: {}, SVG: {"Date": None}}  # same picture, same bytes
 
 
 class Theme(NamedTuple):
@@ -61,7 +65,7 @@ def scatter(rows: Rows, name: str, theme: Theme) -> bytes:
         axes.set(xlabel=FEATURES[name].unit, ylabel=f"{TARGET.name}, {TARGET.unit}")
         axes.set_ylim(bottom=0)
 
-    return _png(draw, (3.8, 3.4), theme)
+    return image(draw, (3.8, 3.4), theme, PNG)
 
 
 def curve(history: History, metric: str, label: str, theme: Theme) -> bytes:
@@ -85,7 +89,7 @@ def curve(history: History, metric: str, label: str, theme: Theme) -> bytes:
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, _ceiling(history, metric)))
         axes.legend()
 
-    return _png(draw, (5.2, 3.6), theme)
+    return image(draw, (5.2, 3.6), theme, PNG)
 
 
 def truth(prices: NDArray[np.floating], predicted: NDArray[np.floating], theme: Theme) -> bytes:
@@ -110,7 +114,7 @@ def truth(prices: NDArray[np.floating], predicted: NDArray[np.floating], theme: 
         axes.set(xlim=(start, end), ylim=(start, end))
         axes.legend()
 
-    return _png(draw, (4.6, 4.4), theme)
+    return image(draw, (4.6, 4.4), theme, PNG)
 
 
 def residuals(prices: NDArray[np.floating], predicted: NDArray[np.floating], theme: Theme) -> bytes:
@@ -136,7 +140,7 @@ def residuals(prices: NDArray[np.floating], predicted: NDArray[np.floating], the
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
 
-    return _png(draw, (4.6, 4.4), theme)
+    return image(draw, (4.6, 4.4), theme, PNG)
 
 
 def correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float | None:
@@ -157,14 +161,24 @@ def _ceiling(history: History, metric: str) -> float:
     return min(max(values), 6 * float(np.median(values))) * 1.05 or 1.0
 
 
-def _png(draw: Callable[[Figure], None], size: tuple[float, float], theme: Theme) -> bytes:
+def image(
+    draw: Callable[[Figure], None], size: tuple[float, float], theme: Theme, form: str
+) -> bytes:
+    """Draw a picture.
+
+    Args:
+        draw: Draws on the empty figure.
+        size: Width and height, inches.
+        theme: Colours.
+        form: ``PNG`` or ``SVG``.
+    """
     # A Figure of its own, not pyplot's: nothing is kept, so there is nothing to close.
     with mpl.rc_context(_style(theme)):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=_DPI)
-    return image.getvalue()
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=form, dpi=_DPI, metadata=_DATELESS[form])
+    return drawn.getvalue()
 
 
 def _style(theme: Theme) -> Any:
@@ -185,6 +199,7 @@ def _style(theme: Theme) -> Any:
         "grid.linewidth": 0.8,
         "legend.frameon": False,
         "lines.linewidth": 1.8,
+        "svg.hashsalt": "hearth",
         "text.color": theme.ink,
         "xtick.color": theme.quiet,
         "ytick.color": theme.quiet,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-# Is told how many epochs are done, and what Keras measured in the last: ``loss``, ``mae``,
+# Is told how many epochs are done, and what was measured in the last: ``loss``, ``mae``,
 # ``val_loss`` and ``val_mae``.
 Watcher = Callable[[int, dict[str, float]], None]
 
@@ -29,6 +29,16 @@ def watch(epochs: int, console: Console) -> AbstractContextManager[Watcher]:
         console: Where to show them.
     """
     return bar(epochs, console) if console.is_terminal else lines(epochs, console)
+
+
+def both(one: Watcher, other: Watcher) -> Watcher:
+    """Tell two watchers of every epoch."""
+
+    def saw(epoch: int, measured: dict[str, float]) -> None:
+        one(epoch, measured)
+        other(epoch, measured)
+
+    return saw
 
 
 @contextmanager

@@ -1,19 +1,33 @@
 """Every knob of a training run, with its unit, its reason and its limits.
 
 The command's flags are made from the fields, and the whole is stored with the version.
-What the source fixes and nobody turns is code: Adam, mean squared error, ReLU.
+What the source fixes and nobody turns is code: dense layers and ReLU.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    NamedTuple,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from training.columns import FEATURES
+from training.columns import FEATURES, OPEN
 from training.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# What the engine and Keras both have; named here so that flags need neither.
+LOSSES: Final = ("mse", "mae", "huber", "binary_crossentropy")
+OPTIMIZERS: Final = ("adam", "adamw", "sgd", "rmsprop")
+SCHEDULES: Final = ("constant", "linear", "cosine", "exponential")
 
 
 class Knob(NamedTuple):
@@ -23,6 +37,7 @@ class Knob(NamedTuple):
     reason: str
     least: float = 0
     most: float = 0
+    choices: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +52,17 @@ class Recipe:
     features: Annotated[tuple[str, ...], Knob("columns", "what the network reads; the source's three, and never B unasked")] = ("RM", "AGE", "LSTAT")  # noqa: E501 - one knob a line
     raw: Annotated[bool, Knob("", "leave the normalisation out, as the source's own run does")] = False  # noqa: E501
     widths: Annotated[tuple[int, ...], Knob("units a hidden layer", "the source's two ReLU layers", 1, 4096)] = (64, 64)  # noqa: E501
+    loss: Annotated[str, Knob("", "what is made small; the source's", choices=LOSSES)] = "mse"
+    optimizer: Annotated[str, Knob("", "how; the source's", choices=OPTIMIZERS)] = "adam"
+    momentum: Annotated[float, Knob("of the last step", "of sgd; the others have their own", 0, 0.999)] = 0.9  # noqa: E501
     learning_rate: Annotated[float, Knob("per step", "Adam's step; the source's, and Adam's default", 1e-9, 10)] = 0.001  # noqa: E501
+    schedule: Annotated[str, Knob("", "how the learning rate falls; the source's does not", choices=SCHEDULES)] = "constant"  # noqa: E501
+    weight_decay: Annotated[float, Knob("of a weight, times the learning rate, per step", "pulls weights to zero; the source does not", 0, 100)] = 0.0  # noqa: E501
     epochs: Annotated[int, Knob("passes over the training rows", "the source's; the validation loss hardly moves by then", 1, 100_000)] = 100  # noqa: E501
     batch_size: Annotated[int, Knob("rows a step", "Keras's default, which the source leaves alone", 1, 100_000)] = 32  # noqa: E501
+    patience: Annotated[int, Knob("epochs", "stop so long after the best validation loss, and go back to it; 0: never, as the source", 0, 100_000)] = 0  # noqa: E501
+    validation_share: Annotated[float, Knob("of the training rows", "held out to validate; 0: the test rows draw the curve, and teach nothing", 0, 0.5)] = 0.0  # noqa: E501
+    members: Annotated[int, Knob("networks", "trained apart, their prices averaged; the source has one", 1, 100)] = 1  # noqa: E501
     seed: Annotated[int, Knob("", "draws the first weights and the order of the rows", 0, 2**32 - 1)] = 0  # noqa: E501
     split_seed: Annotated[int, Knob("", "which rows are held out; 113 is Keras's own split", 0, 2**32 - 1)] = 113  # noqa: E501
     train_share: Annotated[float, Knob("of the rows", "the rest is the test; 0.8 is Keras's own split", 0.1, 0.9)] = 0.8  # noqa: E501
@@ -51,6 +74,9 @@ class Recipe:
         for name, knob in knobs().items():
             if knob.most:
                 _check_limits(name, getattr(self, name), knob)
+            if knob.choices:
+                _check_choice(name, getattr(self, name), knob)
+        _check_patience(self.patience, self.validation_share)
 
 
 def knobs() -> dict[str, Knob]:
@@ -69,17 +95,19 @@ def defaults() -> dict[str, Any]:
     return dataclasses.asdict(Recipe())
 
 
-def parse(texts: Mapping[str, str | bool]) -> Recipe:
+def parse(texts: Mapping[str, str | bool], start: str = "tutorial") -> Recipe:
     """Make a recipe from texts, as flags give them.
 
     Args:
-        texts: Values by knob; a knob that is not there stays at its default.
+        texts: Values by knob; a knob that is not there stays as the named recipe has it.
+        start: One of ``NAMED``.
 
     Raises:
         RecipeError: A text is not of its knob's kind, or beyond its limits.
     """
     kind = kinds()
-    return Recipe(**{name: _value(name, kind[name], text) for name, text in texts.items()})
+    turned = {name: _value(name, kind[name], text) for name, text in texts.items()}
+    return dataclasses.replace(NAMED[start], **turned)
 
 
 def _value(name: str, kind: Any, text: str | bool) -> Any:
@@ -108,9 +136,38 @@ def _check_limits(name: str, value: Any, knob: Knob) -> None:
             )
 
 
+def _check_choice(name: str, value: str, knob: Knob) -> None:
+    if value not in knob.choices:
+        raise RecipeError(name, f"is {value!r}, not one of {', '.join(knob.choices)}")
+
+
+def _check_patience(patience: int, validation_share: float) -> None:
+    if patience and not validation_share:
+        raise RecipeError(
+            "patience",
+            f"is {patience} while validation_share is 0: the test rows must not say when to stop",
+        )
+
+
 def _check_features(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in FEATURES:
             raise RecipeError("features", f"has {name!r}, not one of {', '.join(FEATURES)}")
         if names.count(name) > 1:
             raise RecipeError("features", f"has {name} {names.count(name)} times, at most once")
+
+
+# ``best`` is what the study of models (training/experiments/models.py) chose.
+NAMED: Final = {
+    "tutorial": Recipe(),
+    "best": Recipe(
+        features=OPEN,
+        widths=(64, 64, 64),
+        loss="mae",
+        learning_rate=0.03,
+        schedule="cosine",
+        weight_decay=0.02,
+        epochs=300,
+        members=16,
+    ),
+}

@@ -31,6 +31,13 @@ _PREDICTORS: Final = {
     "mean": "predict the mean",
 }
 
+_LOSSES: Final = {
+    "mse": "loss (MSE), squared thousand USD",
+    "mae": "loss (MAE), thousand USD",
+    "huber": "loss (Huber, straight from 1 thousand USD)",
+    "binary_crossentropy": "loss (binary cross-entropy of price / 50), nats",
+}
+
 
 @dataclass(frozen=True)
 class Story:
@@ -57,14 +64,16 @@ class Picture(NamedTuple):
     Attributes:
         name: Of its files, without their ending.
         says: What it shows, for those who cannot see it.
-        light: A PNG.
-        dark: A PNG.
+        light: The image.
+        dark: The image.
+        form: Of both, as browsers name it.
     """
 
     name: str
     says: str
     light: bytes
     dark: bytes
+    form: str = "png"
 
 
 def write(story: Story, folder: Path) -> Path:
@@ -94,15 +103,7 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         story: What to tell.
         pictures: By name.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("training"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["base64"] = lambda image: base64.b64encode(image).decode()
-    template = environment.get_template("report.html")
+    template = environment().get_template("report.html")
     return template.render(
         contract=story.contract,
         pictures=pictures,
@@ -110,13 +111,31 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         recipe=_recipe(story.contract.recipe),
         correlations=_correlations(story.split),
         agreement=story.agreement,
+        validated=_validated(story.contract.recipe),
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
         colours={"light": plots.LIGHT, "dark": plots.DARK},
     )
 
 
+def environment() -> jinja2.Environment:
+    """The templates of all pages, with what they use."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("training"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    return made
+
+
 def _pictures(story: Story) -> dict[str, Picture]:
-    made = [*_scatters(story.split), *_curves(story.history), *_tests(story)]
+    made = [
+        *_scatters(story.split),
+        *_curves(story.history, story.contract.recipe["loss"]),
+        *_tests(story),
+    ]
     return {picture.name: picture for picture in made}
 
 
@@ -131,9 +150,9 @@ def _scatters(split: Split) -> list[Picture]:
     ]
 
 
-def _curves(history: History) -> list[Picture]:
+def _curves(history: History, loss: str) -> list[Picture]:
     curves = (
-        ("loss", "Loss", "loss (MSE), squared thousand USD"),
+        ("loss", "Loss", _LOSSES[loss]),
         ("mae", "Mean absolute error", "MAE, thousand USD"),
     )
     return [
@@ -175,6 +194,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _validated(stored: dict[str, Any]) -> str:
+    share = stored["validation_share"]
+    return f"{share:.0%} of the training tracts, held out" if share else "the test tracts"
 
 
 def _correlations(split: Split) -> list[tuple[str, str, float | None]]:

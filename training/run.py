@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from service import contract
-from training import agreement, describe, export, publish, report
+from training import agreement, describe, export, publish, report, tensorboard
 from training.evaluate import Metrics, Predictor, evaluate, require_better_than_mean
 from training.fit import History, fit
-from training.progress import watch
+from training.progress import both, watch
 from training.split import Split, split
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import pandas as pd
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from training.fingerprint import Fingerprint
     from training.flags import Order
+    from training.progress import Watcher
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,15 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
 def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
     recipe = order.recipe
     rows = split(table, recipe.features, recipe.split_seed, recipe.train_share)
-    with watch(recipe.epochs, console) as watcher:
-        model, history = fit(recipe, rows, watcher)
+    with watch(recipe.epochs, console) as shown, _logs(order.tensorboard) as logged:
+        model, history = fit(recipe, rows, both(shown, logged))
     return _Trained(model, rows, history, evaluate(_predictor(model), rows))
+
+
+def _logs(folder: Path | None) -> AbstractContextManager[Watcher]:
+    if folder is None:
+        return nullcontext(lambda *_: None)
+    return tensorboard.logs(folder)
 
 
 def _predictor(model: Any) -> Predictor:

@@ -73,3 +73,17 @@ def split(frame: pd.DataFrame, features: tuple[str, ...], seed: int, train_share
     shuffled = frame.iloc[order(len(frame), seed)]
     first = int(len(frame) * train_share)
     return Split(Rows(shuffled[:first], features), Rows(shuffled[first:], features))
+
+
+def hold_out(rows: Rows, share: float) -> Split:
+    """Hold out the last rows of the training side, which its split has shuffled.
+
+    Args:
+        rows: The training rows.
+        share: Of them, rounded down to whole rows but at least one.
+
+    Returns:
+        The rest to train on, and those held out as ``test``.
+    """
+    first = len(rows.frame) - max(1, int(len(rows.frame) * share))
+    return Split(Rows(rows.frame[:first], rows.features), Rows(rows.frame[first:], rows.features))

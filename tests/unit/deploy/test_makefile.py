@@ -78,6 +78,11 @@ def test_force_trains_again() -> None:
     assert "--force" in make("-n", "train", "FORCE=1")
 
 
+def test_recipe_is_the_tutorials_unless_named() -> None:
+    assert "--recipe" not in make("-n", "train")
+    assert "--recipe best" in make("-n", "train", "RECIPE=best")
+
+
 def test_clean_leaves_the_models(tmp_path: Path) -> None:
     commands = make("-n", "clean", f"MODELS={tmp_path}").splitlines()
     removing = [line for line in commands if line.startswith(("rm ", "find "))]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ def test_race_is_never_a_default_feature():
     assert "B" not in Recipe().features
 
 
+def test_named_recipe_is_where_the_other_flags_start():
+    made = flags.parse(["--recipe", "best", "--members", "3"]).recipe
+
+    assert made == dataclasses.replace(recipe.NAMED["best"], members=3)
+    assert flags.parse(["--recipe", "tutorial"]).recipe == flags.parse([]).recipe == Recipe()
+
+
+def test_race_is_in_no_named_recipe():
+    assert all("B" not in it.features for it in recipe.NAMED.values())
+
+
+def test_unknown_recipe_is_refused(capsys):
+    said = refused(capsys, "--recipe", "worst")
+
+    assert "invalid choice: 'worst' (choose from" in said
+    assert said.count("\n") == 1
+
+
 def test_places_of_no_flags():
     order = flags.parse([])
 
@@ -45,19 +64,42 @@ def test_places_of_no_flags():
 def test_every_knob_has_its_flag():
     line = (
         "--features LSTAT,B --raw --widths 8 --learning_rate 1e-2 --epochs 7 --batch_size 5 "
+        "--loss mae --optimizer sgd --momentum 0.5 --schedule cosine --weight_decay 0.1 "
+        "--patience 9 --validation_share 0.2 --members 2 "
         "--seed 3 --split_seed 4 --train_share 0.5 --tolerance 0.01 --data d.csv --models m "
-        "--name boston --force"
+        "--name boston --force --tensorboard logs"
     )
 
     order = flags.parse(line.split())
 
-    assert order.recipe == Recipe(("LSTAT", "B"), True, (8,), 0.01, 7, 5, 3, 4, 0.5, 0.01)  # noqa: FBT003 - the fields in order
+    assert order.recipe == Recipe(
+        features=("LSTAT", "B"),
+        raw=True,
+        widths=(8,),
+        loss="mae",
+        optimizer="sgd",
+        momentum=0.5,
+        learning_rate=0.01,
+        schedule="cosine",
+        weight_decay=0.1,
+        epochs=7,
+        batch_size=5,
+        patience=9,
+        validation_share=0.2,
+        members=2,
+        seed=3,
+        split_seed=4,
+        train_share=0.5,
+        tolerance=0.01,
+    )
     assert (order.data, order.model, order.force) == (Path("d.csv"), Path("m/boston"), True)
+    assert order.tensorboard == Path("logs")
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        ("--members 0", "--members is 0, outside [1, 100] networks"),
         ("--epochs 0", "--epochs is 0, outside [1, 100000] passes over the training rows"),
         ("--epochs 1.5", "--epochs is '1.5', not a whole number"),
         ("--learning_rate 0", "--learning_rate is 0.0, outside [1e-09, 10] per step"),
@@ -69,6 +111,11 @@ def test_every_knob_has_its_flag():
         ("--seed 4294967296", "--seed is 4294967296, outside [0, 4294967295]"),
         ("--train_share 1", "--train_share is 1.0, outside [0.1, 0.9] of the rows"),
         ("--tolerance 2", "--tolerance is 2.0, outside [0, 1] thousand USD"),
+        ("--loss msle", "--loss is 'msle', not one of mse, mae, huber, binary_crossentropy"),
+        ("--optimizer lion", "--optimizer is 'lion', not one of adam, adamw, sgd, rmsprop"),
+        ("--schedule steps", "--schedule is 'steps', not one of constant, linear, cosine"),
+        ("--weight_decay -1", "--weight_decay is -1.0, outside [0, 100] of a weight"),
+        ("--patience 5", "--patience is 5 while validation_share is 0: the test rows must not"),
         ("--features RM,ROOMS", "--features has 'ROOMS', not one of CRIM, ZN, INDUS, CHAS, NOX"),
         ("--features MEDV", "--features has 'MEDV', not one of CRIM"),
         ("--features RM,RM", "--features has RM 2 times, at most once"),
@@ -93,7 +140,17 @@ def test_recipe_made_in_code_is_checked_too():
 def test_every_knob_says_its_reason_and_its_limits():
     for name, knob in recipe.knobs().items():
         assert knob.reason, name
-        assert knob.most or name in {"features", "raw"}, name
+        assert knob.most or knob.choices or name in {"features", "raw"}, name
+
+
+def test_choices_are_what_the_engine_has():
+    from training.engine.losses import LOSSES
+    from training.engine.optimizers import OPTIMIZERS
+    from training.engine.schedules import SCHEDULES
+
+    assert tuple(LOSSES) == recipe.LOSSES
+    assert tuple(OPTIMIZERS) == recipe.OPTIMIZERS
+    assert tuple(SCHEDULES) == recipe.SCHEDULES
 
 
 def test_every_flag_is_in_the_documentation():
@@ -105,6 +162,7 @@ def test_every_flag_is_in_the_documentation():
 
 def test_documented_defaults_and_reasons_are_those_of_the_recipe():
     page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    page, _, _ = page.partition("## The exercises")  # they have flags of their own
 
     for name, knob in recipe.knobs().items():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| `--{name}` |")]

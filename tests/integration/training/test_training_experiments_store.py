@@ -1,0 +1,132 @@
+"""The store: work that was killed goes on, and several processes share it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from training.experiments.crossvalidation import Outcome, Result
+from training.experiments.questions import QUESTIONS, key
+from training.experiments.store import Store
+
+ROOT = Path(__file__).parents[3]
+QUESTION = QUESTIONS["network"]
+DEADLINE_S = 90
+
+# A process that notes each setting it computes in a file of its own, and takes its time.
+WORKER = """
+import json, sys, time
+from training.experiments.crossvalidation import Outcome, Result
+from training.experiments.questions import QUESTIONS
+from training.experiments.store import Store
+url, notes, pause_s = sys.argv[1:]
+def compute(setting):
+    with open(notes, "a") as file:
+        print(json.dumps(setting, sort_keys=True), file=file, flush=True)
+    time.sleep(float(pause_s))
+    return Result((Outcome(0, 0, setting["width"] / 100, 9.0, 1),), (1.0,))
+Store(url, QUESTIONS["network"], "test", grace_s=2).work(compute)
+"""
+
+
+def start(url: str, notes: Path, pause_s: float) -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-c", WORKER, url, str(notes), str(pause_s)]
+    return subprocess.Popen(line, cwd=ROOT)
+
+
+def noted(*files: Path) -> list[str]:
+    return [line for it in files if it.exists() for line in it.read_text().splitlines()]
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def url(tmp_path) -> str:
+    return f"sqlite:///{tmp_path}/studies.db"
+
+
+def all_settings() -> list[str]:
+    return sorted(key(it) for it in QUESTION.wanted({}))
+
+
+def test_three_processes_share_the_work_and_do_nothing_twice(tmp_path, url):
+    notes = [tmp_path / f"notes{number}" for number in range(3)]
+    workers = [start(url, it, 0.05) for it in notes]
+
+    assert [it.wait(DEADLINE_S) for it in workers] == [0, 0, 0]
+
+    assert sorted(noted(*notes)) == all_settings()
+    results = Store(url, QUESTION, "test").results()
+    assert sorted(results) == all_settings()
+    assert all(it.mae == json.loads(name)["width"] / 100 for name, it in results.items())
+
+
+def test_killed_work_goes_on_where_it_was(tmp_path, url):
+    notes = tmp_path / "first"
+    killed = start(url, notes, 0.3)
+    wait_for(lambda: len(noted(notes)) == 4)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait(DEADLINE_S)
+    under_way = noted(notes)[-1]
+
+    again = start(url, tmp_path / "second", 0.0)
+
+    assert again.wait(DEADLINE_S) == 0
+    assert sorted(Store(url, QUESTION, "test").results()) == all_settings()
+    # The three that were done stay done; the one under way is done again; each other once.
+    assert sorted(noted(notes)[:-1] + noted(tmp_path / "second")) == all_settings()
+    assert under_way in noted(tmp_path / "second")
+
+
+def test_done_work_is_not_done_again(url):
+    done = Result((Outcome(0, 0, 1.0, 9.0, 1),), ())
+
+    assert Store(url, QUESTION, "test").work(lambda _: done) == len(all_settings())
+    assert Store(url, QUESTION, "test").work(lambda _: done) == 0
+
+
+def test_other_data_or_plan_is_another_study(url):
+    done = Result((Outcome(0, 0, 1.0, 9.0, 1),), ())
+    Store(url, QUESTION, "one").work(lambda _: done)
+
+    assert Store(url, QUESTION, "other").results() == {}
+
+
+def test_error_ends_the_work_and_leaves_the_setting_to_do(url):
+    def broken(_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Store(url, QUESTION, "test").work(broken)
+    assert Store(url, QUESTION, "test").progress() == (0, len(all_settings()))
+
+
+def test_command_answers_and_goes_on_after_a_kill(tmp_path, url):
+    line = [
+        sys.executable, "-m", "training.experiments", "--questions", "learning-rate",
+        "--seeds", "1", "--folds", "2", "--epochs", "2", "--grace_s", "2", "--storage", url,
+        "--report", tmp_path / "page.html", "--docs", tmp_path / "docs",
+    ]  # fmt: skip
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+        wait_for((tmp_path / "studies.db").exists)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(DEADLINE_S) == 130
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "22/22" in done.stdout
+    assert "Adam does best at" in done.stdout
+    assert "Adam does best at" in (tmp_path / "page.html").read_text()
+    assert "Adam does best at" in (tmp_path / "docs" / "experiments.md").read_text()

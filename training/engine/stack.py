@@ -1,0 +1,366 @@
+"""A stack: networks of one shape, trained as one computation along a leading axis.
+
+Each network has rows, first weights, order of rows, learning rate and weight decay of its
+own. No operation joins two networks, so that each ends with the same bytes whoever it is
+stacked with, and one that diverges troubles no other. A network that has stopped or
+diverged leaves the stack, and the rest goes on faster.
+
+All kernels and biases of a network are one row of numbers. A layer's bias is the last row
+of its matrix, and every activation carries a last column of ones for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from training.engine.losses import LOSSES
+from training.engine.optimizers import OPTIMIZERS
+from training.engine.schedules import shares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Numbers = NDArray[np.floating]
+# Is told the epoch, from 1, and what was measured of each network still in the stack.
+Watch = Callable[[int, dict[str, Numbers]], None]
+
+
+class Sample(NamedTuple):
+    """Rows and their truth.
+
+    Attributes:
+        batch: ``[n, features]``, normalised if anything does that.
+        truth: ``[n]``.
+    """
+
+    batch: Numbers
+    truth: Numbers
+
+
+@dataclass(frozen=True)
+class Method:
+    """How every network of a stack is trained.
+
+    Attributes:
+        epochs: Passes over the rows, at most.
+        batch_size: Rows a step; the last batch of an epoch has what is left.
+        loss: One of ``losses.LOSSES``.
+        optimizer: One of ``optimizers.OPTIMIZERS``.
+        momentum: Of ``sgd``.
+        schedule: One of ``schedules.SCHEDULES``.
+        patience: Epochs without a better loss on the watched rows after which a network
+            stops and goes back to its best weights; 0: it never does.
+    """
+
+    epochs: int
+    batch_size: int = 32
+    loss: str = "mse"
+    optimizer: str = "adam"
+    momentum: float = 0.0
+    schedule: str = "constant"
+    patience: int = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network to train.
+
+    Attributes:
+        weights: Kernel ``[in, out]`` and bias ``[out]`` of each layer in turn, as Keras
+            lists them; all layers but the last are followed by ReLU. Their type is the
+            type of the whole computation.
+        train: The rows that it learns from.
+        watched: Rows that it is measured on after each epoch, at least one.
+        seed: Draws the order of its rows: see ``orders``.
+        learning_rate: Per step.
+        weight_decay: Share of each weight, times the learning rate, taken off a step.
+    """
+
+    weights: Sequence[Numbers]
+    train: Sample
+    watched: Sample
+    seed: int
+    learning_rate: float
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a network.
+
+    Attributes:
+        weights: As in ``Network``.
+        history: Of each epoch ``loss`` and ``mae`` over its training rows while the weights
+            still moved, ``val_loss`` and ``val_mae`` over the watched rows at its end.
+        best_epoch: The epoch, from 1, that the weights are from.
+    """
+
+    weights: list[Numbers]
+    history: dict[str, list[float]]
+    best_epoch: int
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it ended because a loss was no number any more."""
+        return not np.isfinite([self.history["loss"][-1], self.history["val_loss"][-1]]).all()
+
+
+def orders(seed: int, rows: int) -> Iterator[NDArray[np.intp]]:
+    """The order of the rows in each epoch.
+
+    Args:
+        seed: Of the shuffles.
+        rows: How many rows there are.
+
+    Yields:
+        Each of ``0 .. rows - 1`` once: ``[rows]``.
+    """
+    generator = np.random.default_rng(seed)
+    while True:
+        yield generator.permutation(rows)
+
+
+def predict(weights: Sequence[Numbers], batch: Numbers, loss: str = "mse") -> Numbers:
+    """What a network answers.
+
+    Args:
+        weights: As in ``Network``.
+        batch: ``[n, features]``.
+        loss: What it was trained with, which decides what it ends in.
+
+    Returns:
+        ``[n]``.
+    """
+    for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        batch = np.maximum(batch @ kernel + bias, 0)
+    return LOSSES[loss].output((batch @ weights[-2] + weights[-1])[:, 0])
+
+
+def train(
+    method: Method, networks: Sequence[Network], watch: Watch = lambda *_: None
+) -> list[Trained]:
+    """Train a stack.
+
+    Args:
+        method: How.
+        networks: At least one, of the same widths, features and numbers of rows.
+        watch: Is told of every epoch.
+
+    Returns:
+        What became of each, in order.
+
+    Raises:
+        ValueError: The networks differ in shape.
+    """
+    _require_one_shape(networks)
+    # One thread: at this size more cost more than they bring, and their number must not
+    # change the sums. What is no number any more is told by the losses, not by warnings.
+    with threadpool_limits(1, "blas"), np.errstate(all="ignore"):
+        stack = _Stack(method, networks)
+        for epoch in range(1, method.epochs + 1):
+            watch(epoch, stack.run_epoch(epoch))
+            if not stack.go_on(epoch):
+                break
+        return stack.finish()
+
+
+class _Layers:
+    """The numbers of a stack, and the same memory seen as one ``[in + 1, out]`` a layer."""
+
+    def __init__(self, flat: Numbers, sizes: list[int]) -> None:
+        self.flat = flat
+        self.matrices: list[Numbers] = []
+        start = 0
+        for inputs, outputs in pairwise(sizes):
+            end = start + (inputs + 1) * outputs
+            self.matrices.append(flat[:, start:end].reshape(len(flat), inputs + 1, outputs))
+            start = end
+
+
+class _Passes:
+    """Room for a batch of every network on its way forward, and for its errors on the way back."""
+
+    def __init__(self, layers: _Layers, gradient: _Layers, rows: int) -> None:
+        self._matrices, self._gradients = layers.matrices, gradient.matrices
+        count, kind = len(layers.flat), layers.flat.dtype
+        widths = [matrix.shape[2] for matrix in self._matrices]
+        self._active = [np.ones((count, rows, width + 1), kind) for width in widths[:-1]]
+        self._sums = [active[:, :, :-1] for active in self._active]
+        self._errors = [np.empty((count, rows, width), kind) for width in widths]
+
+    def forward(self, batch: Numbers) -> Numbers:
+        """What the last layers say: ``[networks, rows]``; overwritten by the next call."""
+        below = batch
+        for matrix, active, sums in zip(self._matrices[:-1], self._active, self._sums, strict=True):
+            np.matmul(below, matrix, out=sums)
+            np.maximum(sums, 0, out=sums)
+            below = active
+        return np.matmul(below, self._matrices[-1], out=self._errors[-1])[:, :, 0]
+
+    def backward(self, batch: Numbers, slope: Numbers) -> None:
+        """Fill the gradient, from the loss's slope at what the last layers say."""
+        self._errors[-1][:, :, 0] = slope
+        for number in range(len(self._matrices) - 1, 0, -1):
+            errors, below = self._errors[number], self._active[number - 1]
+            np.matmul(below.transpose(0, 2, 1), errors, out=self._gradients[number])
+            kernels = self._matrices[number][:, :-1].transpose(0, 2, 1)
+            np.matmul(errors, kernels, out=self._errors[number - 1])
+            self._errors[number - 1] *= self._sums[number - 1] > 0
+        np.matmul(batch.transpose(0, 2, 1), self._errors[0], out=self._gradients[0])
+
+
+class _Stack:
+    """A stack on its way: all arrays have one entry a network that is still in it."""
+
+    def __init__(self, method: Method, networks: Sequence[Network]) -> None:
+        self._method = method
+        self._loss = LOSSES[method.loss]
+        self._sizes = [len(networks[0].weights[0]), *map(len, networks[0].weights[1::2])]
+        self._rows = len(networks[0].train.truth)
+        self._steps = -(-self._rows // method.batch_size)
+        self._shares = shares(method.schedule, method.epochs * self._steps)
+        flat = np.stack([_flatten(it.weights) for it in networks])
+        self._optimizer = OPTIMIZERS[method.optimizer](flat, method.momentum)
+        self._places = np.arange(len(networks))
+        self._best_loss = np.full(len(networks), np.inf)
+        self._best_epoch = np.zeros(len(networks), int)
+        self._best = flat.copy()
+        self._histories: list[list[dict[str, float]]] = [[] for _ in networks]
+        self._done: dict[int, Trained] = {}
+        self._take(flat, list(networks))
+
+    def _take(self, flat: Numbers, networks: list[Network]) -> None:
+        """Make room for these networks with these numbers."""
+        kind, count = flat.dtype, len(flat)
+        self._networks = networks
+        self._layers = _Layers(flat, self._sizes)
+        self._gradient = _Layers(np.empty_like(flat), self._sizes)
+        self._rates = np.array([[it.learning_rate] for it in networks], kind)
+        self._decays = np.array([[it.weight_decay] for it in networks], kind)
+        self._batch = np.ones((count, self._rows, self._sizes[0] + 1), kind)
+        self._truth = np.empty((count, self._rows), kind)
+        self._watched = np.stack([_with_ones(it.watched.batch, kind) for it in networks])
+        self._watched_truth = np.stack([it.watched.truth.astype(kind) for it in networks])
+        lengths = {min(self._method.batch_size, self._rows), self._rows % self._method.batch_size}
+        lengths |= {self._watched.shape[1]}
+        self._passes = {it: _Passes(self._layers, self._gradient, it) for it in lengths - {0}}
+
+    def run_epoch(self, epoch: int) -> dict[str, Numbers]:
+        """Pass over the rows once, and measure: ``[networks]`` by metric."""
+        if epoch == 1:
+            self._orders = [orders(it.seed, self._rows) for it in self._networks]
+        self._shuffle()
+        loss, error = np.zeros(len(self._networks)), np.zeros(len(self._networks))
+        for start in range(0, self._rows, self._method.batch_size):
+            number = (epoch - 1) * self._steps + start // self._method.batch_size
+            said, truth = self._step(slice(start, start + self._method.batch_size), number)
+            loss += self._loss.value(truth, said).sum(axis=1)
+            error += np.abs(self._loss.output(said) - truth).sum(axis=1)
+        measured = {"loss": loss / self._rows, "mae": error / self._rows} | self._measure()
+        for place, network in enumerate(self._places):
+            self._histories[network].append(
+                {name: float(values[place]) for name, values in measured.items()}
+            )
+        return measured
+
+    def _shuffle(self) -> None:
+        for place, (network, order) in enumerate(zip(self._networks, self._orders, strict=True)):
+            rows = next(order)
+            self._batch[place, :, :-1] = network.train.batch[rows]
+            self._truth[place] = network.train.truth[rows]
+
+    def _step(self, rows: slice, number: int) -> tuple[Numbers, Numbers]:
+        """Take one step; give what the networks said before it, and the truth."""
+        batch, truth = self._batch[:, rows], self._truth[:, rows]
+        passes = self._passes[truth.shape[1]]
+        said = passes.forward(batch).copy()
+        passes.backward(batch, self._loss.slope(truth, said) / truth.shape[1])
+        rate = self._rates * self._rates.dtype.type(self._shares[number])
+        if self._decays.any():
+            self._layers.flat -= self._layers.flat * self._decays * rate
+        self._optimizer.step(self._layers.flat, self._gradient.flat, rate, number + 1)
+        return said, truth
+
+    def _measure(self) -> dict[str, Numbers]:
+        said, truth = (
+            self._passes[self._watched.shape[1]].forward(self._watched),
+            self._watched_truth,
+        )
+        error = np.abs(self._loss.output(said) - truth)
+        return {
+            "val_loss": self._loss.value(truth, said).mean(axis=1, dtype=float),
+            "val_mae": error.mean(axis=1, dtype=float),
+        }
+
+    def go_on(self, epoch: int) -> bool:
+        """Let go of networks that stopped or diverged; False if none is left."""
+        last = [self._histories[network][-1] for network in self._places]
+        watched = np.array([it["val_loss"] for it in last])
+        better = (watched < self._best_loss) | (self._method.patience == 0) | (epoch == 1)
+        self._best[better] = self._layers.flat[better]
+        self._best_loss[better], self._best_epoch[better] = watched[better], epoch
+        ended = ~np.isfinite(watched + [it["loss"] for it in last])
+        if self._method.patience:
+            ended |= epoch - self._best_epoch >= self._method.patience
+        if ended.any():
+            self._let_go(ended)
+        return bool(len(self._places))
+
+    def _let_go(self, ended: NDArray[np.bool_]) -> None:
+        self._finish(np.flatnonzero(ended))
+        kept = np.flatnonzero(~ended)
+        self._optimizer.keep(kept)
+        self._places, self._best = self._places[kept], self._best[kept]
+        self._best_loss, self._best_epoch = self._best_loss[kept], self._best_epoch[kept]
+        self._orders = [self._orders[place] for place in kept]
+        if len(kept):
+            self._take(self._layers.flat[kept], [self._networks[place] for place in kept])
+
+    def _finish(self, places: NDArray[np.intp]) -> None:
+        for place in places:
+            network = int(self._places[place])
+            epochs = self._histories[network]
+            self._done[network] = Trained(
+                _unflatten(self._best[place], self._sizes),
+                {name: [it[name] for it in epochs] for name in epochs[0]},
+                int(self._best_epoch[place]),
+            )
+
+    def finish(self) -> list[Trained]:
+        """What became of every network, in the order they were given."""
+        self._finish(np.arange(len(self._places)))
+        return [self._done[network] for network in sorted(self._done)]
+
+
+def _flatten(weights: Sequence[Numbers]) -> Numbers:
+    """One row of numbers: each kernel, row by row, and then its bias."""
+    return np.concatenate([np.ravel(it) for it in weights])
+
+
+def _unflatten(numbers: Numbers, sizes: list[int]) -> list[Numbers]:
+    matrices = _Layers(numbers[None].copy(), sizes).matrices
+    return [part for matrix in matrices for part in (matrix[0, :-1], matrix[0, -1])]
+
+
+def _with_ones(batch: Numbers, kind: np.dtype[np.floating]) -> Numbers:
+    return np.column_stack([batch, np.ones(len(batch))]).astype(kind)
+
+
+def _require_one_shape(networks: Sequence[Network]) -> None:
+    shapes = {
+        (
+            tuple(np.shape(it) for it in network.weights),
+            len(network.train.truth),
+            len(network.watched.truth),
+        )
+        for network in networks
+    }
+    if len(shapes) != 1:
+        raise ValueError(f"a stack has networks of {len(shapes)} shapes, expected one")
