@@ -23,7 +23,7 @@ SCRIPTS := .ci/run requirements/install-venv requirements/install-python-parts r
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train experiments serve test unit integration e2e check format bench up down lock clean system
+.PHONY: help setup train experiments serve lessons test unit integration e2e check format bench up down lock clean system
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,13 @@ serve: $(RUN) ## Serve the newest version on REST_PORT; train first if there is 
 	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
 	@exec $(BIN)/python -m service --rest_api_port=$(REST_PORT) --port=$(PORT) --host=$(HOST) --workers=$(WORKERS) \
 	  --model_name=housing --model_base_path=$(MODELS)/housing $(ARGS)
+
+lessons: $(MODELS)/lessons/models.config ## Serve the networks of docs/tutorial.md on REST_PORT
+	@exec $(BIN)/python -m service --rest_api_port=$(REST_PORT) --port=$(PORT) --host=$(HOST) --workers=$(WORKERS) \
+	  --model_config_file=$(MODELS)/lessons/models.config --prefer_tflite_model $(ARGS)
+
+$(MODELS)/lessons/models.config: $(wildcard lessons/*.py) | $(RUN)
+	@$(BIN)/python -m lessons export --folder $(MODELS)/lessons
 
 test: $(DEV) system ## Run all tests
 	@$(BIN)/python -m pytest $(ARGS)

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = ("setup", "train", "serve", "test", "check", "bench", "up", "down", "clean")
+TARGETS = ("setup", "train", "serve", "lessons", "test", "check", "bench", "up", "down", "clean")
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
@@ -71,6 +71,20 @@ def test_serve_trains_nothing_where_a_version_is(tmp_path: Path) -> None:
     (version / "saved_model.pb").touch()
 
     assert "-m training" not in make("-n", "serve", f"MODELS={tmp_path}")
+
+
+def test_lessons_are_exported_where_they_are_missing_and_all_served(tmp_path: Path) -> None:
+    config = tmp_path / "lessons" / "models.config"
+    missing = make("-n", "lessons", f"MODELS={tmp_path}", "REST_PORT=9001")
+    config.parent.mkdir()
+    config.touch()
+    there = make("-n", "lessons", f"MODELS={tmp_path}", "REST_PORT=9001")
+
+    assert f"-m lessons export --folder {config.parent}" in missing
+    assert "-m lessons export" not in there
+    for command in (missing, there):
+        assert f"--model_config_file={config}" in command
+        assert "--rest_api_port=9001" in command
 
 
 def test_force_trains_again() -> None:

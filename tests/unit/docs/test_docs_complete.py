@@ -51,7 +51,9 @@ def test_every_metric_has_its_row_with_its_labels():
     assert rows == expected
 
 
-@pytest.mark.parametrize("folder", ["training", "service", "client", "deploy", "benchmarks"])
+@pytest.mark.parametrize(
+    "folder", ["training", "service", "lessons", "client", "deploy", "benchmarks"]
+)
 def test_readme_shows_every_part(folder):
     assert f"`{folder}/`" in README
     assert (ROOT / folder).is_dir()

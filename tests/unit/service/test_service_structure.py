@@ -45,9 +45,10 @@ def offenders(imports: dict[str, set[str]], forbidden: tuple[str, ...]) -> list[
 @pytest.mark.parametrize(
     ("part", "forbidden"),
     [
-        ("client", ("service", "training")),
-        ("service", ("training", "tests", "benchmarks")),
-        ("training", ("client", "tests", "benchmarks")),
+        ("client", ("service", "training", "lessons")),
+        ("service", ("training", "lessons", "tests", "benchmarks")),
+        ("training", ("client", "lessons", "tests", "benchmarks")),
+        ("lessons", ("client", "tests", "benchmarks")),
         (
             "service/inference",
             ("service.repository", "service.protocols", "service.http", "service.rpc"),
@@ -76,10 +77,10 @@ def test_the_core_knows_no_transport(part):
     }
 
 
-def test_training_knows_nothing_of_the_service_but_the_seam():
+def test_training_and_lessons_know_nothing_of_the_service_but_the_seam():
     ours = {
         name
-        for names in imports_of("training").values()
+        for names in imports_of("training", "lessons").values()
         for name in names
         if name.split(".")[0] == "service"
     }
@@ -109,7 +110,9 @@ def test_no_status_numbers_stand_among_the_errors():
 def test_nothing_is_called_by_a_name_that_says_nothing():
     empty = {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
     stems = {
-        it.stem for part in ("service", "client", "training") for it in (ROOT / part).rglob("*.py")
+        it.stem
+        for part in ("service", "client", "training", "lessons")
+        for it in (ROOT / part).rglob("*.py")
     }
 
     assert stems & empty == set()
