@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from service.errors import DeadlineExceeded, RequestTimeout
 from service.http.answering import Pending
@@ -203,7 +203,7 @@ class FastLane:
         if self._body is not None:
             self._body.timer.cancel()
         if self._waiting is not None:
-            self._waiting.pending.future.cancel()
+            self._waiting.pending.give_up()
 
     def _answer_all(self, data: bytes) -> bytes:
         """Answer the requests that bytes begin with; what is left is not for the lane."""
@@ -265,25 +265,20 @@ class FastLane:
         lane = self._lane
         self._waiting = waiting
         waiting.timer = lane.loop.call_later(lane.request_timeout_s, self._give_up, waiting)
-
-        def done(_: Any) -> None:
-            lane.loop.call_soon_threadsafe(self._finish, waiting)
-
-        waiting.pending.future.add_done_callback(done)
+        waiting.pending.tell = lambda: self._finish(waiting)
 
     def _finish(self, waiting: _Waiting) -> None:
         """Send an answer that was made elsewhere, and go on with what came meanwhile."""
         if self._waiting is not waiting:
             return  # it was given up
-        pending = waiting.pending
-        if pending.future.cancelled():
+        if waiting.pending.given_up:
             waiting.exchange.left()
             self._end(waiting, Response(CLIENT_LEFT, b""))
             return
-        self._end(waiting, pending.finish())
+        self._end(waiting, waiting.pending.finish())
 
     def _give_up(self, waiting: _Waiting) -> None:
-        waiting.pending.future.cancel()
+        waiting.pending.give_up()
         limit = f"the request took longer than {self._lane.request_timeout_s:g} s"
         failed = waiting.head.api.fail(DeadlineExceeded(limit), waiting.request, waiting.exchange)
         self._ending = True
@@ -293,7 +288,7 @@ class FastLane:
         self._waiting = None
         if waiting.timer is not None:
             waiting.timer.cancel()
-        # The future knows who waits for it: without this the collector would have to part them.
+        # It knows who waits for it: without this the collector would have to part them.
         del waiting.pending
         self._exchanges.end(waiting.exchange, response.status)
         if self._closed:

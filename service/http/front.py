@@ -112,16 +112,18 @@ class Front:
         if isinstance(step, Response):
             await self._send(send, exchange, step)
             return
+        done = asyncio.Event()
+        step.tell = done.set
         try:
             async with asyncio.timeout(self._request_timeout_s):
-                await asyncio.wait([asyncio.wrap_future(step.future)])
+                await done.wait()
         except asyncio.CancelledError:
-            step.future.cancel()
+            step.give_up()
             exchange.left()
             self._exchanges.end(exchange, CLIENT_LEFT)
             raise
         except TimeoutError:
-            step.future.cancel()
+            step.give_up()
             failed = api.fail(DeadlineExceeded(self._too_long()), request, exchange)
             await self._send(_closing(send), exchange, failed)
             return
