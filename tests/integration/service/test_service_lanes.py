@@ -30,6 +30,7 @@ OTHERWISE = "TE: trailers"
 # Pieces that are sent as far apart come in reads of their own.
 BETWEEN_READS_S = 0.002
 WITHIN_S = 20.0
+SMALL_BYTES = 1000
 
 
 def encoded(document) -> bytes:
@@ -202,10 +203,14 @@ def test_a_large_request_may_come_in_pieces(lines, requests):
 
 
 def test_requests_sent_one_behind_the_other_are_answered_in_their_order(lines, requests):
-    """All of the corpus in one go, alternately down one way and the other."""
+    """The small ones in one go, alternately down one way and the other.
+
+    Behind a request of its own gunicorn keeps so many bytes and no more, and ends the connection.
+    """
+    small = {name: ways for name, ways in requests.items() if len(ways[0]) < SMALL_BYTES}
     with lines() as connection:
-        expected = {name: ask(connection, otherwise) for name, (_, otherwise) in requests.items()}
-        sent = [(name, ways[turn % 2]) for turn in range(4) for name, ways in requests.items()]
+        expected = {name: ask(connection, otherwise) for name, (_, otherwise) in small.items()}
+        sent = [(name, ways[turn % 2]) for turn in range(4) for name, ways in small.items()]
         writing = threading.Thread(
             target=connection.sendall, args=(b"".join(it for _, it in sent),)
         )
