@@ -137,11 +137,12 @@ class Dataplane:
             prepared_s: When its inputs were there, on the exchange's clock.
             computed_s: When its outputs were.
         """
-        whole_ns = _since(exchange)
-        prepared_ns = int((prepared_s - exchange.started_s) * _NS)
-        computed_ns = int((computed_s - exchange.started_s) * _NS)
+        started_s, now_s = exchange.started_s, time.perf_counter()
         durations = Durations(
-            whole_ns, prepared_ns, computed_ns - prepared_ns, whole_ns - computed_ns
+            int((now_s - started_s) * _NS),
+            int((prepared_s - started_s) * _NS),
+            int((computed_s - prepared_s) * _NS),
+            int((now_s - computed_s) * _NS),
         )
         self._statistics.answered(version.model, version.number, exchange.rows, durations)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -49,6 +50,9 @@ _BINARY_OUTPUTS: Final = "binary_data_output"
 # Of Triton's further extensions, the parameters that would have to change the answer.
 _UNKNOWN: Final = ("shared_memory_region", "classification")
 
+_FP32: Final = "FP32"
+_SINGLE: Final = np.dtype(np.float32)
+_IS_LITTLE: Final = sys.byteorder == "little"
 # What an answer of one output ends with, behind its data.
 _CLOSING: Final = b"}]}"
 
@@ -209,7 +213,7 @@ def parse_short(
     numbers = to_matrix([short.data])
     if json_bytes is not None or numbers is None or numbers.size != count:
         return None
-    return numbers.reshape(short.shape), short.wanted
+    return numbers if short.shape[0] == 1 else numbers.reshape(short.shape), short.wanted
 
 
 class _Short(msgspec.Struct, frozen=True):
@@ -231,7 +235,7 @@ class _Short(msgspec.Struct, frozen=True):
 def _read_short(text: bytes, input_name: str, output_name: str) -> _Short | None:
     document = _DOCUMENT.decode(text)
     (it,) = document.inputs if len(document.inputs) == 1 else (None,)
-    if it is None or (it.name, it.datatype) != (input_name, "FP32"):
+    if it is None or (it.name, it.datatype) != (input_name, _FP32):
         return None
     binary = _short_output(document.parameters or {}, document.outputs, output_name)
     if len(it.shape) != 2 or binary is None:
@@ -298,16 +302,21 @@ def encode_infer(version: ModelVersion, outputs: Tensors, wanted: Wanted) -> Inf
 def encode_short(
     version: ModelVersion, name: str, output: NDArray[Any], wanted: Wanted
 ) -> InferBody:
-    """Write what ``encode_infer`` writes of one output of numbers."""
-    binary = wanted.binary.get(name, wanted.binary_default)
-    raw = to_raw(output) if binary else json_body.encode(output.ravel())
+    """Write what ``encode_infer`` writes of one output."""
+    if output.dtype is not _SINGLE or not _IS_LITTLE:
+        return encode_infer(version, {name: output}, wanted)
+    binary = (
+        wanted.binary.get(name, wanted.binary_default) if wanted.binary else (wanted.binary_default)
+    )
+    if output.ndim > 1:
+        return encode_infer(version, {name: output}, wanted)
+    raw = output.tobytes() if binary else json_body.encode(output)
     if not binary and b"null" in raw:
         return encode_infer(version, {name: output}, wanted)
     opening = _opening(
-        (version.model, version.number_text, wanted.id),
-        (name, output.shape, datatype_name(output)),
+        version.model, version.number_text, wanted.id, name, len(output),
         len(raw) if binary else None,
-    )
+    )  # fmt: skip
     if binary:
         return InferBody(opening + raw, len(opening))
     return InferBody(b"%b%b%b" % (opening, raw, _CLOSING))
@@ -315,14 +324,13 @@ def encode_short(
 
 @lru_cache(maxsize=256)
 def _opening(
-    answer: tuple[str, str, str], tensor: tuple[str, tuple[int, ...], str], size: int | None
+    model: str, number: str, request_id: str, name: str, rows: int, size: int | None
 ) -> bytes:
-    """The JSON of an answer of one output: all of it before bytes, else up to its data."""
-    model, number, name = answer
-    entry: dict[str, Any] = dict(zip(("name", "shape", "datatype"), tensor, strict=True))
+    """The JSON of an answer of one float32 a row: all of it before bytes, else up to its data."""
+    entry: dict[str, Any] = {"name": name, "shape": [rows], "datatype": _FP32}
     if size is not None:
         entry["parameters"] = {_BINARY_SIZE: size}
-    text = json_body.encode(_document(model, number, name, [entry]))
+    text = json_body.encode(_document(model, number, request_id, [entry]))
     return text if size is not None else text.removesuffix(_CLOSING) + b',"data":'
 
 
