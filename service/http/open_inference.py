@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from service.errors import HearthError, NotReady
 from service.http.encoding import pack, plain_body
 from service.http.messages import JSON, Api, Response, refusal, version_header
+from service.inference.signature import DEFAULT_SIGNATURE
 from service.protocols import json_body, open_inference
 from service.protocols import open_inference_rest as wire
 
@@ -93,7 +94,7 @@ class OpenInference(Api):
         self, route: Route, head: Request, exchange: Exchange, body: bytes, json_bytes: int | None
     ) -> Response | None:
         version = self._dataplane.find(route.model, route.version)
-        direct = version.direct.get(open_inference.default_signature(version))
+        direct = version.direct.get(DEFAULT_SIGNATURE)
         short = None if direct is None else wire.parse_short(body, json_bytes, direct)
         if direct is None or short is None:
             return None

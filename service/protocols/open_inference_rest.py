@@ -52,6 +52,7 @@ _UNKNOWN: Final = ("shared_memory_region", "classification")
 
 _FP32: Final = "FP32"
 _SINGLE: Final = np.dtype(np.float32)
+_LITTLE: Final = np.dtype("<f4")
 _IS_LITTLE: Final = sys.byteorder == "little"
 # What an answer of one output ends with, behind its data.
 _CLOSING: Final = b"}]}"
@@ -209,7 +210,7 @@ def parse_short(
     if short.data is None:
         if json_bytes is None or len(body) - json_bytes != short.size or short.size != 4 * count:
             return None
-        return np.frombuffer(body, "<f4", offset=json_bytes).reshape(short.shape), short.wanted
+        return np.ndarray(short.shape, _LITTLE, body, json_bytes), short.wanted
     numbers = to_matrix([short.data])
     if json_bytes is not None or numbers is None or numbers.size != count:
         return None
