@@ -40,7 +40,7 @@ def inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     name = encoding.strip().lower()
     if name in {"", "identity"}:
         return body
-    if name in {"gzip", "x-gzip"}:
+    if "gzip" in name:  # TensorFlow Serving takes application/gzip too
         return _inflate(body, name, _GZIP, limit_bytes)
     if name == "deflate":
         # The standard means zlib's form; some clients send the bare stream.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
-_PATHS: Final = re.compile(r"/v1(/|$)", re.IGNORECASE)
+_PATHS: Final = re.compile(r"/v1/", re.IGNORECASE)
 _PROTOCOL: Final = "tensorflow_serving"
 _KSERVE: Final = "kserve_v1"
 _VARIES: Final = (("Vary", "User-Agent"),)
