@@ -157,12 +157,18 @@ def test_requests_are_counted_once_whichever_worker_answers(
 
 
 def counted(service: Server, expression: str, prometheus: Server) -> list[Any]:
-    """A counter's samples, once Prometheus has seen all that the service has counted."""
-    seen = fetch(service.url + "/metrics").text
-    rows = [line for line in seen.splitlines() if line.startswith("hearth_rows_total{")]
-    total = sum(float(line.rpartition(" ")[2]) for line in rows)
+    """A counter's samples, once Prometheus has seen all that the service has counted.
+
+    A worker that is scraped sees what another has counted a fraction of a second later.
+    """
+
+    def total() -> float:
+        seen = fetch(service.url + "/metrics").text
+        rows = [line for line in seen.splitlines() if line.startswith("hearth_rows_total{")]
+        return sum(float(line.rpartition(" ")[2]) for line in rows)
+
     wait_until(
-        lambda: sum(numbers(query(prometheus, expression))) == total, "the scrape catches up"
+        lambda: sum(numbers(query(prometheus, expression))) == total(), "the scrape catches up"
     )
     return query(prometheus, expression)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLIENTS = 16
+TRIALS = 5
 PATH = "/v1/models/network:predict"
 
 
@@ -113,30 +114,46 @@ def test_a_full_queue_sheds_with_429_and_says_when_to_come_again(zoo, tmp_path):
     assert right == [alone.json()] * len(right)
 
 
-@pytest.mark.parametrize("asked", [BatchingParameters(), None], ids=["asked for", "found out"])
+def loaded(zoo: Path, model: str, executor: str, asked: BatchingParameters | None) -> Any:
+    options = LoadOptions(batching=lambda _path: asked)
+    return load_version(model, 1, zoo / model / "1", executor, options).executor
+
+
 @pytest.mark.parametrize(
     ("model", "executor", "joined"),
     [
         ("network", TENSORFLOW, True),
-        ("vocabulary", TENSORFLOW, True),  # a table is only read; there are no texts to try
+        ("vocabulary", TENSORFLOW, True),  # a table is only read
         ("half_plus_two_tf1", TENSORFLOW, True),
         ("counter", TENSORFLOW, False),
         ("dice", TENSORFLOW, False),
         ("bare", AUTO, False),  # LiteRT
     ],
 )
-def test_models_with_a_state_and_quick_ones_are_not_joined(
-    zoo, model, executor, joined, asked, caplog
+def test_models_with_a_state_and_quick_ones_are_not_joined_though_asked_for(
+    zoo, model, executor, joined, caplog
 ):
     caplog.set_level(logging.INFO)
-    options = LoadOptions(batching=lambda _path: asked)
 
-    version = load_version(model, 1, zoo / model / "1", executor, options)
-
-    assert isinstance(version.executor, Batching) == (
-        joined and (asked is not None or model != "vocabulary")
-    )
+    assert isinstance(loaded(zoo, model, executor, BatchingParameters()), Batching) == joined
     assert ("it has operations with a state" in caplog.text) == (model in {"counter", "dice"})
+
+
+@pytest.mark.parametrize(
+    ("model", "executor", "joined"),
+    [
+        ("network", TENSORFLOW, True),
+        ("vocabulary", TENSORFLOW, False),  # there are no texts to try
+        ("counter", TENSORFLOW, False),
+        ("dice", TENSORFLOW, False),
+        ("bare", AUTO, False),
+    ],
+)
+def test_what_is_joined_is_found_out(zoo, model, executor, joined):
+    # It is measured: on a busy machine one trial may say that joining does not pay.
+    tried = (loaded(zoo, model, executor, None) for _ in range(TRIALS))
+
+    assert any(isinstance(it, Batching) for it in tried) == joined
 
 
 def test_a_bad_file_ends_the_start_with_1_and_one_line(zoo, tmp_path):

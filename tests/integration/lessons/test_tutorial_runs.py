@@ -28,7 +28,7 @@ def exported(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "lessons"
     command = [sys.executable, "-m", "lessons", "export", "--folder", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
     return folder
 
 
