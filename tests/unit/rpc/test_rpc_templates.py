@@ -139,7 +139,7 @@ def test_a_message_that_does_not_end_in_its_numbers_takes_the_ordinary_way(asked
 def test_another_model_another_size_and_another_filter_are_not_like_it(asked: Asked) -> None:
     asked.ordinary(predict([[6.5, 60, 5]]))
     unknown = predict([[6.5, 60, 5]]).replace(b"housing", b"castles")
-    for message in (unknown, predict([[6.5, 60, 5]] * 9), predict([[6.5, 60]]), b"", b"x" * 3000):
+    for message in (unknown, predict([[6.5, 60, 5]] * 11), predict([[6.5, 60]]), b"", b"x" * 3000):
         assert asked.short(message) is None
 
 
