@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from service.rpc.calls import Method
 
-NUMBERS = st.floats(width=32, allow_nan=False)
+NUMBERS = st.floats(-(2.0**100), 2.0**100, width=32)
 ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=10)
 SPECS = st.sampled_from(
     [{}, {"version": 1}, {"version_label": "stable"}, {"signature_name": "serving_default"}]
