@@ -163,7 +163,7 @@ class Invocations(Api):
             body = invocations.encode(outputs, answer_type)
             return Response(200, body, answer_type, version_header(version.number))
 
-        return Prediction(version, invocation.signature_name, inputs, encode)
+        return Prediction(version, invocation.signature_name, inputs, encode, exchange)
 
 
 def _check_method(request: Request, expected: str) -> None:

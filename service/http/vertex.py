@@ -85,7 +85,7 @@ class Vertex(Api):
             exchange.rows = len(next(iter(outputs.values()), ()))
             return Response(200, answer, headers=version_header(version.number))
 
-        return Prediction(version, request.signature_name, inputs, encode)
+        return Prediction(version, request.signature_name, inputs, encode, exchange)
 
 
 def _unless_taken(method: str, route: str) -> str:
