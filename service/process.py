@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from service.config_files import (
     check_tls,
@@ -30,14 +33,17 @@ from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowS
 from service.http.vertex import Vertex
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
+from service.monitoring import parquet
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
 from service.monitoring.metrics import Metrics
 from service.monitoring.observations import Observations
+from service.monitoring.request_log import PARQUET, TFRECORD, Limits, RequestLog, Target
 from service.protocols.open_inference_dataplane import Dataplane
+from service.protocols.prediction_log import TFRecord
 from service.protocols.warm_up import read_warm_up
-from service.repository.config import ModelConfig, parse_config
+from service.repository.config import COLLECTORS, ModelConfig, parse_config, read_logging
 from service.repository.control import Control
 from service.repository.loading import LoadOptions, load_version
 from service.repository.repository import Repository, RetryPolicy
@@ -52,12 +58,13 @@ from service.web.index import protocols
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
     from ssl import SSLContext
 
     from service.config_files import Tls
     from service.http.messages import Api
     from service.monitoring.drift import Report
+    from service.monitoring.observations import Observer
+    from service.monitoring.request_log import Form
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.rpc.calls import Service
@@ -95,7 +102,8 @@ class Process:
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
         drift = _drift(settings, agreement)
-        observers = [] if drift is None else [drift]
+        self._request_log = _request_log(settings, self.repository, self._metrics)
+        observers: list[Observer] = [self._request_log, *([] if drift is None else [drift])]
         self._observations = Observations(observers, self._metrics.unobserved)
         if drift is not None:
             self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
@@ -180,7 +188,9 @@ class Process:
     def stop(self) -> None:
         """Watch no more; what was counted is handed on."""
         self._watcher.stop()
-        self.hand_on_metrics()
+        self._observations.hand_on()
+        self._request_log.close()
+        self._metrics.hand_on()
 
     def _monitors(self, drift: Drift | None) -> Monitors:
         """What is answered of what was asked before, that of a moment ago included."""
@@ -219,6 +229,34 @@ def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
     return Drift(agreement.folder("drift"), settings.drift_window_s)
 
 
+def _request_log(settings: Settings, repository: Repository, metrics: Metrics) -> RequestLog:
+    left_out = _names(settings.request_log_leave_out)
+    limits = Limits(
+        settings.request_log_file_bytes,
+        settings.request_log_file_s,
+        settings.request_log_total_bytes,
+    )
+    forms: dict[str, Form] = {TFRECORD: TFRecord(left_out), PARQUET: parquet.Parquet(left_out)}
+
+    def target(model: str) -> Target | None:
+        """A model's own config wins over the flags."""
+        config = repository.config(model)
+        asked = None if config is None else read_logging(config)
+        if asked is not None:
+            form = COLLECTORS.get(asked.collector, "")
+            return None if asked.problem else Target(form, Path(asked.prefix), asked.share)
+        if settings.request_log_folder is None:
+            return None
+        prefix = settings.request_log_folder / quote(model, safe="")
+        return Target(settings.request_log_format, prefix, settings.request_log_sampling)
+
+    return RequestLog(target, forms, limits, metrics.logged)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
 class _Recorder:
     """Tells metrics, access log and observations of finished exchanges."""
 
@@ -252,6 +290,19 @@ def check_files(settings: Settings) -> None:
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
     _session(settings)
+    if settings.request_log_format == PARQUET and not parquet.is_installed():
+        raise InvalidRequest("--request_log_format=parquet needs the package pyarrow")
+    if settings.request_log_folder is not None:
+        _check_folder("--request_log_folder", settings.request_log_folder)
+
+
+def _check_folder(flag: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"{flag}: {folder} cannot be written: {error.strerror}") from error
 
 
 def _tls_files(settings: Settings) -> dict[str, Path | None]:

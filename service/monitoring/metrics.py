@@ -144,6 +144,12 @@ class Metrics:
             ("model", "version"),
             registry=self._registry,
         )
+        self._logged = Counter(
+            "hearth_request_log_requests",
+            "Requests to be logged, by what came of them: written, dropped or failed.",
+            ("model", "outcome"),
+            registry=self._registry,
+        )
         self._tallies = Tallies(LATENCY_BUCKETS_S)
 
     def worker_started(self) -> None:
@@ -170,6 +176,10 @@ class Metrics:
     def unobserved(self, model: str, version: str, rows: int) -> None:
         """So many rows were predicted without being looked at."""
         self._unobserved.labels(model, version).inc(rows)
+
+    def logged(self, model: str, outcome: str, requests: int) -> None:
+        """So many requests that were to be logged came to this."""
+        self._logged.labels(model, outcome).inc(requests)
 
     def loaded(self, version: ModelVersion, seconds: float) -> None:
         """A version is served from now on, after so long a load."""

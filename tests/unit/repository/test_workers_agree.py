@@ -90,12 +90,11 @@ def test_nothing_is_known_before_anything_is_wanted(agreement):
     assert agreement.known() == []
 
 
-def test_who_asks_for_requests_to_be_logged_is_told_once_that_they_are_not(
-    tmp_path, agreement, caplog
-):
+def test_who_asks_for_requests_to_be_logged_in_vain_is_told_once(tmp_path, agreement, caplog):
     logged = parse_config(
         """model_config_list {
-             config { name: "a" base_path: "/a" logging_config { sampling_config {} } }
+             config { name: "a" base_path: "/a" logging_config {
+               log_collector_config { type: "kafka" filename_prefix: "/logs/a" } } }
              config { name: "b" base_path: "/b" }
            }"""
     )
@@ -104,9 +103,11 @@ def test_who_asks_for_requests_to_be_logged_is_told_once_that_they_are_not(
     agreement.follow(logged)
     agreement.wanted()
 
-    assert [it.getMessage() for it in caplog.records] == [
-        "model a: logging_config is kept, but its requests are not logged by it"
-    ]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "model a: its requests are not logged: log_collector_config has type 'kafka'; "
+        "known: file, tfrecord, parquet"
+    )
     # One that asks for something else is told again.
     changed = [replace(logged[0], logging=type(logged[0].logging)()), logged[1]]
     agreement.want(changed)
