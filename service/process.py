@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
 from service.config_files import (
@@ -37,6 +38,8 @@ from service.monitoring import parquet
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
+from service.monitoring.feedback import Feedback, FeedbackGauges
+from service.monitoring.feedback_store import FILE, FeedbackStore
 from service.monitoring.metrics import Metrics
 from service.monitoring.observations import Observations
 from service.monitoring.request_log import PARQUET, TFRECORD, Limits, RequestLog, Target
@@ -103,8 +106,12 @@ class Process:
         )
         drift = _drift(settings, agreement)
         self._request_log = _request_log(settings, self.repository, self._metrics)
-        observers: list[Observer] = [self._request_log, *([] if drift is None else [drift])]
-        self._observations = Observations(observers, self._metrics.unobserved)
+        self._feedback = _feedback(settings, self._metrics)
+        observers: list[Observer | None] = [self._request_log, drift, self._feedback]
+        self._observations = Observations(filter(None, observers), self._metrics.unobserved)
+        if self._feedback is not None:
+            gauges = FeedbackGauges(_feedback_store(settings), self.repository.versions)
+            self._metrics.worked_out.register(gauges)
         if drift is not None:
             self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
         exchanges = Exchanges(_Recorder(self._metrics, access_log, self._observations))
@@ -190,6 +197,8 @@ class Process:
         self._watcher.stop()
         self._observations.hand_on()
         self._request_log.close()
+        if self._feedback is not None:
+            self._feedback.close()
         self._metrics.hand_on()
 
     def _monitors(self, drift: Drift | None) -> Monitors:
@@ -199,7 +208,7 @@ class Process:
             self._observations.hand_on()
             return drift.report(version)  # type: ignore[union-attr]  # given below only if it is
 
-        return Monitors(None if drift is None else report)
+        return Monitors(None if drift is None else report, self._feedback)
 
     def _exposition(self) -> bytes:
         self._observations.hand_on()
@@ -253,6 +262,17 @@ def _request_log(settings: Settings, repository: Repository, metrics: Metrics) -
     return RequestLog(target, forms, limits, metrics.logged)
 
 
+def _feedback(settings: Settings, metrics: Metrics) -> Feedback | None:
+    if settings.feedback_folder is None:
+        return None
+    left_out = _names(settings.request_log_leave_out)
+    return Feedback(_feedback_store(settings), left_out, metrics.kept, metrics.joined)
+
+
+def _feedback_store(settings: Settings) -> FeedbackStore:
+    return FeedbackStore(cast("Path", settings.feedback_folder), settings.feedback_rows)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
@@ -294,6 +314,14 @@ def check_files(settings: Settings) -> None:
         raise InvalidRequest("--request_log_format=parquet needs the package pyarrow")
     if settings.request_log_folder is not None:
         _check_folder("--request_log_folder", settings.request_log_folder)
+    if settings.feedback_folder is not None:
+        _check_folder("--feedback_folder", settings.feedback_folder)
+        try:
+            _feedback_store(settings).prepare()
+        except sqlite3.Error as error:
+            raise InvalidRequest(
+                f"--feedback_folder: {settings.feedback_folder / FILE} cannot be used: {error}"
+            ) from error
 
 
 def _check_folder(flag: str, folder: Path) -> None:

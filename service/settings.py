@@ -312,6 +312,12 @@ class Settings:
     request_log_leave_out: str = _knob(
         "", "Features, joined by commas, whose values it does not keep.", str
     )
+    feedback_folder: Path | None = _knob(
+        None, "Folder that keeps predictions for their true prices to come; none by default.", Path
+    )
+    feedback_rows: int = _knob(
+        1_000_000, "Predictions that it keeps, and true prices.", _whole(1, 10**9)
+    )
     drift_window_s: float = _knob(
         3600.0,
         "Seconds in which requests are looked at for drift from the training; 0 for not at all.",

@@ -18,6 +18,7 @@ import numpy as np
 
 from service.errors import ModelNotFound
 from service.monitoring import stability
+from service.monitoring.described import describe
 from service.monitoring.windows import Window
 
 if TYPE_CHECKING:
@@ -211,11 +212,12 @@ class _Reference:
 
     def count(self, several: Iterable[Computed]) -> None:
         """Count the rows of requests that this version has answered."""
-        known = [it for it in (_rows(self.contract, one) for one in several) if it is not None]
+        described = (describe(self.contract, it) for it in several)
+        known = [it for it in described if it is not None]
         if not known:
             return
-        features = np.concatenate([batch for batch, _ in known])
-        prices = np.concatenate([price for _, price in known])
+        features = np.concatenate([it.features for it in known])
+        prices = np.concatenate([it.prices for it in known])
         values = [*features.T, prices]
         counts = [column.count(it) for column, it in zip(self.columns, values, strict=False)]
         self.window.add(np.concatenate([[len(features)], *counts]))
@@ -319,17 +321,3 @@ def _columns(contract: Contract) -> list[_Column]:
     if predicted is not None and predicted.shares and predicted.rows:
         columns.append(_Column(contract.output, predicted))
     return columns
-
-
-def _rows(
-    contract: Contract, computed: Computed
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """The features ``[n, features]`` and the prices ``[n]`` of a request; None of another kind."""
-    inputs, names = computed.inputs, contract.feature_names
-    batch = inputs.get(contract.input)
-    if batch is None and all(name in inputs for name in names):
-        batch = np.stack([inputs[name] for name in names], axis=1)
-    price = computed.outputs.get(contract.output)
-    if batch is None or price is None or batch.ndim != 2 or price.shape != batch.shape[:1]:
-        return None
-    return batch.astype(np.float32, copy=False), price.astype(np.float32, copy=False)

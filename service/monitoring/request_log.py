@@ -13,15 +13,15 @@ import fcntl
 import logging
 import os
 import random
-import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import numpy as np
+
+from service.monitoring.backlog import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,10 +37,7 @@ PARQUET: Final = "parquet"
 WRITTEN, DROPPED, FAILED = "written", "dropped", "failed"
 
 PART: Final = ".part"
-_MOST_QUEUED: Final = 4096
-_LOOK_S: Final = 0.5
 _PAUSE_S: Final = 60.0
-_END_S: Final = 10.0
 
 _log: Final = logging.getLogger("hearth.request_log")
 
@@ -167,13 +164,12 @@ class RequestLog:
         self._count = count
         self._clock = clock
         self._writer = _Writer(forms, limits, count, clock)
-        self._queued: deque[tuple[Target, Entry]] = deque()
-        self._wake = threading.Event()
-        self._ending = False
-        self._thread: threading.Thread | None = None
+        self._backlog: Backlog[tuple[Target, Entry]] = Backlog(
+            "request-log", self._write, self._writer.close
+        )
 
     def observe(self, exchanges: Sequence[Exchange]) -> None:
-        """Queue a sample of requests; see ``Observer``."""
+        """Let a sample of requests wait to be written; see ``Observer``."""
         targets = {it.model: self._target(it.model) for it in exchanges}
         if not any(targets.values()):
             return
@@ -182,44 +178,24 @@ class RequestLog:
             target, computed = targets[exchange.model], exchange.computed
             if target is None or computed is None or random.random() >= target.share:  # noqa: S311 - a sample
                 continue
-            if len(self._queued) >= _MOST_QUEUED:
-                dropped[exchange.model] += 1
-                continue
-            self._queued.append((target, Entry(now_s, exchange.request_id, computed, target.share)))
+            entry = Entry(now_s, exchange.request_id, computed, target.share)
+            dropped[exchange.model] += not self._backlog.put((target, entry))
         for model, missed in dropped.items():
             if missed:
                 self._count(model, DROPPED, missed)
-        self._start()
-        self._wake.set()
+        self._backlog.wake()
 
     def close(self) -> None:
-        """Write what is queued, and end the files."""
-        self._ending = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(_END_S)
+        """Write what waits, and end the files."""
+        self._backlog.close()
 
-    def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
-            self._thread.start()
-
-    def _run(self) -> None:
-        while not self._ending:
-            self._wake.wait(_LOOK_S)
-            self._wake.clear()
-            self._write_queued()
-            self._writer.end_old()
-        self._write_queued()
-        self._writer.close()
-
-    def _write_queued(self) -> None:
-        queued = [self._queued.popleft() for _ in range(len(self._queued))]
+    def _write(self, waiting: list[tuple[Target, Entry]]) -> None:
         by_target: dict[Target, list[Entry]] = {}
-        for target, entry in queued:
+        for target, entry in waiting:
             by_target.setdefault(target, []).append(entry)
         for target, entries in by_target.items():
             self._writer.write(target, entries)
+        self._writer.end_old()
 
 
 @dataclass

@@ -64,7 +64,7 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
 
 _POST: Final = re.compile(
     r"(?ai)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-    r"(?-i::(classify|regress|predict))"
+    r"(?-i::(classify|regress|predict|feedback))"
 )
 _GET: Final = re.compile(
     r"(?ai)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
@@ -86,7 +86,7 @@ class Route:
 
     Attributes:
         verb: ``predict``, ``classify``, ``regress``, ``status``, ``metadata``, ``contract``,
-            ``drift`` or ``models``.
+            ``drift``, ``feedback`` or ``models``.
         model: The model's name; empty for ``models``.
         version: The version's number, where the path gives one.
         label: The version's label, where the path gives one.
