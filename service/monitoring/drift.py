@@ -112,7 +112,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """One column of the training to count by.
 
     Attributes:
@@ -205,7 +205,7 @@ class _Column:
 class _Reference:
     """The training of one version, and what was counted since; without columns if unknown."""
 
-    def __init__(self, contract: Contract, window: Window, columns: Sequence[_Column]) -> None:
+    def __init__(self, contract: Contract, window: Window, columns: Sequence[Column]) -> None:
         self.contract = contract
         self.window = window
         self.columns = columns
@@ -230,11 +230,16 @@ class _Reference:
             column.compare(total[start:end])
             for column, (start, end) in zip(self.columns, pairwise(ends), strict=True)
         ]
-        adjusted = stability.holm([it.p_value for it in compared])
-        return int(total[0]), [
-            msgspec.structs.replace(it, p_adjusted=p, verdict=DRIFTED if p < LEVEL else it.verdict)
-            for it, p in zip(compared, adjusted, strict=True)
-        ]
+        return int(total[0]), judged(compared)
+
+
+def judged(compared: Sequence[ColumnDrift]) -> list[ColumnDrift]:
+    """Comparisons with their verdicts, which depend on how many columns there are."""
+    adjusted = stability.holm([it.p_value for it in compared])
+    return [
+        msgspec.structs.replace(it, p_adjusted=p, verdict=DRIFTED if p < LEVEL else it.verdict)
+        for it, p in zip(compared, adjusted, strict=True)
+    ]
 
 
 class Drift:
@@ -309,15 +314,15 @@ class Drift:
         )
 
 
-def _columns(contract: Contract) -> list[_Column]:
+def _columns(contract: Contract) -> list[Column]:
     """What can be compared: all features, or none of a version that does not describe them so."""
     columns = [
-        _Column(it.name, it.training, tuple(getattr(it, "categories", ())))
+        Column(it.name, it.training, tuple(getattr(it, "categories", ())))
         for it in contract.features
     ]
     if not all(it.training.shares and it.training.rows for it in columns):
         return []
     predicted = contract.target.predicted
     if predicted is not None and predicted.shares and predicted.rows:
-        columns.append(_Column(contract.output, predicted))
+        columns.append(Column(contract.output, predicted))
     return columns

@@ -13,6 +13,7 @@ import numpy as np
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from service.contract import LOWER, UPPER
 from service.errors import HearthError, InvalidRequest
 from service.monitoring.backlog import Backlog
 from service.monitoring.described import Described, describe
@@ -261,6 +262,6 @@ def _intervals(
         outputs = version.predict(INTERVAL, inputs)
     except HearthError:  # it is not served any more, or a feature was left out
         return none
-    if not {"lower", "upper"} <= outputs.keys():
+    if not {LOWER, UPPER} <= outputs.keys():
         return none
-    return list(zip(outputs["lower"].tolist(), outputs["upper"].tolist(), strict=True))
+    return list(zip(outputs[LOWER].tolist(), outputs[UPPER].tolist(), strict=True))
