@@ -1,24 +1,20 @@
-"""``python -m benchmarks.drift``: how often drift is seen where there is none, and how soon where.
+"""How often drift is seen where there is none, and how soon where there is.
 
 The service's own columns count and compare; only the traffic is made up. Its population is the
 housing table's rows, each moved a little by chance, so that as many can be drawn as are needed;
 training rows and requests are drawn from it afresh for every run, and a line fitted to the
-training rows by least squares stands for the network.
+table by least squares stands for the network.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import csv
-import json
 import statistics
-import sys
-import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -30,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.process import Process
-
+    # Training rows, and what is asked afterwards.
+    Drawn = tuple[NDArray[np.float32], NDArray[np.float32]]
     Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _DATA: Final = Path("data/boston_housing.csv")
@@ -39,7 +35,7 @@ _NAMES: Final = ("RM", "AGE", "LSTAT")
 _TRAINING_ROWS: Final = 404
 # Of each column's standard deviation: how far a row is moved.
 _MOVED: Final = 0.2
-_LIMITS: Final = (np.float32([0, 0, 0]), np.float32([50, 100, 100]))
+_LIMITS: Final = (np.zeros(3), np.array([50.0, 100.0, 100.0]))
 _WINDOWS: Final = (100, 300, 1000, 10_000)
 # Windows after which a change that was not seen is given up.
 _PATIENCE: Final = 3
@@ -64,7 +60,8 @@ class Population:
         """So many houses, ``[count, features]``."""
         rows = self.rows[self._random.integers(0, len(self.rows), count)]
         moved = rows + self._random.normal(0, _MOVED, rows.shape) * self.std
-        return np.clip(moved, *_LIMITS).astype(np.float32)
+        drawn: NDArray[np.float32] = np.clip(moved, *_LIMITS).astype(np.float32)
+        return drawn
 
     def again(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """So many of some rows, each as often as chance has it."""
@@ -154,55 +151,33 @@ class Delay:
     late: int | None
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a request costs in process, from its bytes to its answer's.
-
-    Attributes:
-        way: How requests are looked at.
-        median_us: Microseconds, in the median of the rounds.
-        more_us: Beyond those that nobody looks at, in the same rounds.
-    """
-
-    way: str
-    median_us: float
-    more_us: float
-
-
 def false_alarms(runs: int) -> Iterator[FalseAlarms]:
     """Windows without any change, of several sizes and origins."""
     population = Population(1)
     for rows in _WINDOWS:
         windows = runs if rows <= 1000 else max(1, runs // 5)
-        yield _alarms(
-            "fresh from the population", rows, windows,
-            lambda rows=rows: (population.draw(_TRAINING_ROWS), population.draw(rows)),
-        )  # fmt: skip
+        yield _alarms("fresh from the population", windows, partial(_fresh, population, rows))
     for rows in _WINDOWS[:3]:
-        yield _alarms(
-            "the training rows again", rows, runs,
-            lambda rows=rows: _again(population, rows),
-        )  # fmt: skip
-    unseen = len(population.rows) - _TRAINING_ROWS
-    yield _alarms("the table's other rows", unseen, runs, population.split)
+        yield _alarms("the training rows again", runs, partial(_again, population, rows))
+    yield _alarms("the table's other rows", runs, population.split)
 
 
-def _again(
-    population: Population, rows: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _fresh(population: Population, rows: int) -> Drawn:
+    return population.draw(_TRAINING_ROWS), population.draw(rows)
+
+
+def _again(population: Population, rows: int) -> Drawn:
     training = population.draw(_TRAINING_ROWS)
     return training, population.again(training, rows)
 
 
-def _alarms(
-    traffic: str,
-    rows: int,
-    windows: int,
-    draw: Callable[[], tuple[NDArray[np.float32], NDArray[np.float32]]],
-) -> FalseAlarms:
-    population, alarms, over = Population(0), 0, []
+def _alarms(traffic: str, windows: int, draw: Callable[[], Drawn]) -> FalseAlarms:
+    population = Population(0)
+    alarms, rows = 0, 0
+    over: list[bool] = []
     for _ in range(windows):
         training, asked = draw()
+        rows = len(asked)
         watch = Watch(population, training)
         counts = watch.count(asked)
         alarms += bool(watch.drifted(counts))
@@ -227,7 +202,7 @@ def changes(population: Population) -> dict[str, tuple[str, Change]]:
         return rows
 
     def stuck(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return rows * np.float32([1, 0, 1])
+        return rows * np.array([1, 0, 1], np.float32)
 
     return {
         "RM greater by 0.25 standard deviations": ("RM", moved(0, 0.25)),
@@ -246,9 +221,7 @@ def delays(runs: int) -> Iterator[Delay]:
             times = runs if rows <= 1000 else max(1, runs // 4)
             found = [_delay(population, change, column, rows) for _ in range(times)]
             seen = sorted(it for it in found if it is not None)
-            yield Delay(
-                name, rows, times, len(seen), _at(seen, times, 0.5), _at(seen, times, 0.9)
-            )
+            yield Delay(name, rows, times, len(seen), _at(seen, times, 0.5), _at(seen, times, 0.9))
 
 
 def _delay(population: Population, change: Change, column: str, rows: int) -> int | None:
@@ -267,5 +240,3 @@ def _delay(population: Population, change: Change, column: str, rows: int) -> in
 def _at(seen: Sequence[int], runs: int, share: float) -> int | None:
     place = int(np.ceil(share * runs)) - 1
     return seen[place] if place < len(seen) else None
-
-
