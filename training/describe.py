@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from service.contract import Contract, Distribution, Feature, Golden, Lineage, Target
+from training import fingerprint
 from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
@@ -62,6 +63,9 @@ def lineage(data: str, made_from: Fingerprint) -> Lineage:
         data_sha256=made_from.data_sha256,
         code_sha256=made_from.code_sha256,
         packages=made_from.packages,
+        recipe_sha256=fingerprint.hash_recipe(made_from.recipe),
+        seed=made_from.recipe.get("seed"),
+        commit=fingerprint.commit(),
     )
 
 

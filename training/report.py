@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract
+    from service.contract import Contract, Estimate
+    from training.data_card import DataCard
     from training.fit import History
     from training.split import Split
 
@@ -49,6 +50,7 @@ class Story:
         history: Loss and MAE after each epoch.
         predicted: What the network predicts for the test rows, ``[n]``, thousand USD.
         agreement: How far the exported models stray, thousand USD, by place.
+        data: What people know of the table; None for nothing.
     """
 
     contract: Contract
@@ -56,6 +58,7 @@ class Story:
     history: History
     predicted: NDArray[np.floating]
     agreement: dict[str, float]
+    data: DataCard | None = None
 
 
 class Picture(NamedTuple):
@@ -111,6 +114,7 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         recipe=_recipe(story.contract.recipe),
         correlations=_correlations(story.split),
         agreement=story.agreement,
+        data=story.data,
         validated=_validated(story.contract.recipe),
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
         colours={"light": plots.LIGHT, "dark": plots.DARK},
@@ -127,7 +131,21 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    made.filters["estimate"] = estimate
     return made
+
+
+def estimate(figure: Estimate, form: str = ".2f") -> str:
+    """A figure and its interval as text.
+
+    Args:
+        figure: The figure.
+        form: How a number is written.
+    """
+    value = format(figure.value, form)
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value} ({figure.low:{form}} to {figure.high:{form}})"
 
 
 def _pictures(story: Story) -> dict[str, Picture]:
