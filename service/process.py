@@ -42,6 +42,7 @@ from service.repository.control import Control
 from service.repository.loading import LoadOptions, load_version
 from service.repository.repository import Repository, RetryPolicy
 from service.repository.search import find_model
+from service.repository.signatures import Signatures
 from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.open_inference import OpenInference
@@ -252,6 +253,8 @@ def check_files(settings: Settings) -> None:
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
     _session(settings)
+    if settings.verify_versions_with:
+        Signatures(settings.verify_versions_with).check_keys()
 
 
 def _tls_files(settings: Settings) -> dict[str, Path | None]:
@@ -356,6 +359,7 @@ def _load_options(settings: Settings) -> LoadOptions:
         read_warm_up if settings.enable_model_warmup else None,
         settings.num_request_iterations_for_warmup,
         _batching(settings),
+        Signatures(settings.verify_versions_with).check if settings.verify_versions_with else None,
     )
 
 
@@ -402,4 +406,5 @@ def _repository(settings: Settings, metrics: Metrics) -> Repository:
         load,
         metrics,
         RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000),
+        default_label=settings.default_version_label,
     )
