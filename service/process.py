@@ -51,6 +51,7 @@ from service.repository.control import Control
 from service.repository.loading import LoadOptions, load_version
 from service.repository.repository import Repository, RetryPolicy
 from service.repository.search import find_model
+from service.repository.signatures import Signatures
 from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.open_inference import OpenInference
@@ -310,6 +311,13 @@ def check_files(settings: Settings) -> None:
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
     _session(settings)
+    _check_kept(settings)
+    if settings.verify_versions_with:
+        Signatures(settings.verify_versions_with).check_keys()
+
+
+def _check_kept(settings: Settings) -> None:
+    """Make sure that what is to be kept of requests can be."""
     if settings.request_log_format == PARQUET and not parquet.is_installed():
         raise InvalidRequest("--request_log_format=parquet needs the package pyarrow")
     if settings.request_log_folder is not None:
@@ -435,6 +443,7 @@ def _load_options(settings: Settings) -> LoadOptions:
         read_warm_up if settings.enable_model_warmup else None,
         settings.num_request_iterations_for_warmup,
         _batching(settings),
+        Signatures(settings.verify_versions_with).check if settings.verify_versions_with else None,
     )
 
 
@@ -481,4 +490,5 @@ def _repository(settings: Settings, metrics: Metrics) -> Repository:
         load,
         metrics,
         RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000),
+        default_label=settings.default_version_label,
     )

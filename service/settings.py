@@ -95,6 +95,12 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    if not all(text.split(",")):
+        raise SettingsError(f"is {text!r}; expected paths joined by commas")
+    return tuple(Path(it) for it in text.split(","))
+
+
 def _route(text: str) -> str:
     if not text.startswith("/") or set(text) & set("?#"):
         raise SettingsError(f"is {text!r}; a route begins with '/' and has no '?' or '#'")
@@ -176,6 +182,16 @@ class Settings:
         default=False,
         meaning="A label may be given to a version that is not served yet.",
         read=_switch,
+    )
+    default_version_label: str = _knob(
+        "",
+        "Label of the version that answers where a request names none; without it the newest.",
+        str,
+    )
+    verify_versions_with: tuple[Path, ...] = _knob(
+        (),
+        "Public keys, joined by commas; a version that none of them has signed is refused.",
+        _paths,
     )
     allow_model_control: bool = _knob(
         default=False,

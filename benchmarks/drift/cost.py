@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from service.process import Process
     from service.repository.version import ModelVersion
 
-# Requests between two looks at the list, fewer than it takes.
-_REQUESTS: Final = 1000
-# Requests that fill it.
-_MANY: Final = 2000
+# Requests between two looks at the list: fewer than it takes, and more.
+_FEW: Final = 1000
+_MANY: Final = 5000
 _NOBODY: Final = "nobody looks"
 
 
@@ -62,21 +61,12 @@ def _ways(process: Process) -> dict[str, Callable[[], float]]:
 
     def nobody_looks() -> float:
         with patch.object(Direct, "note", _unnoted):
-            return _us(ask, _REQUESTS, hand_on)
-
-    def all_looked_at() -> float:
-        hand_on()
-        return _us(ask, _REQUESTS, hand_on)
-
-    def list_is_full() -> float:
-        for _ in range(_MANY):
-            ask()
-        return _us(ask, _REQUESTS, lambda: None)
+            return _us(ask, hand_on, _MANY)
 
     return {
         _NOBODY: nobody_looks,
-        "all are looked at, and counted": all_looked_at,
-        "the list is full": list_is_full,
+        "all are looked at, and counted": lambda: _us(ask, hand_on, _FEW),
+        "more come than are looked at": lambda: _us(ask, hand_on, _MANY),
     }
 
 
@@ -88,13 +78,14 @@ def _unnoted(
     exchange.rows = len(batch)
 
 
-def _us(ask: Callable[[], object], requests: int, afterwards: Callable[[], None]) -> float:
-    """Microseconds a request, with what is done once for all of them."""
+def _us(ask: Callable[[], object], hand_on: Callable[[], None], at_once: int) -> float:
+    """Microseconds a request, what is done once for so many of them included."""
     started_s = time.perf_counter()
-    for _ in range(requests):
-        ask()
-    afterwards()
-    return (time.perf_counter() - started_s) / requests * 1e6
+    for _ in range(_MANY // at_once):
+        for _ in range(at_once):
+            ask()
+        hand_on()
+    return (time.perf_counter() - started_s) / _MANY * 1e6
 
 
 def _cost(way: str, several: list[float], nobody: list[float]) -> Cost:

@@ -55,6 +55,7 @@ class LoadOptions:
     read_warm_up: Callable[[Path, Mapping[str, Signature]], Sequence[Record]] | None = None
     warm_up_iterations: int = 1
     batching: Callable[[Path], BatchingParameters | None] | None = None
+    check: Callable[[Path], None] | None = None
 
 
 def load_version(
@@ -73,10 +74,13 @@ def load_version(
         The version, ready to be served.
 
     Raises:
-        VersionRefused: Files are missing, broken, not those of the contract, the network
-            does not give the golden rows' outputs, or fails on a warm-up request.
+        VersionRefused: Files are missing, broken, not signed as asked, not those of the
+            contract, the network does not give the golden rows' outputs, or fails on a
+            warm-up request.
     """
     seen = fingerprint(path)
+    if options.check is not None:
+        options.check(path)
     contract = _described(path)
     declared = _declared(path, options.executor.tags)
     records = () if options.read_warm_up is None else options.read_warm_up(path / WARMUP, declared)

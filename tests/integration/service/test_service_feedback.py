@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
+from client import Client
 from tests.integration.service.test_service_workers import metric
-from tests.integration.service.wire import PREDICT
 from tests.servers import ROOT, running_service, wait_until
 
 if TYPE_CHECKING:
@@ -35,14 +34,9 @@ def service(housing_models, folder) -> Iterator[Server]:
 
 
 def predicted(service: Server, request_id: str) -> list[float]:
-    """Prices under an id of the caller's own."""
-    import json
-
-    body = json.dumps({"instances": ROWS}).encode()
-    request = urllib.request.Request(service.url + PREDICT, body, {"X-Request-Id": request_id})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert answer.headers["X-Request-Id"] == request_id
-        return json.loads(answer.read())["predictions"]
+    """Prices under an id of the caller's own, over a connection of their own."""
+    with Client(service.url, request_id=request_id) as client:
+        return client.predict(ROWS)
 
 
 def test_true_prices_find_their_predictions_whichever_worker_made_them(service, folder):
@@ -78,6 +72,16 @@ def test_true_prices_find_their_predictions_whichever_worker_made_them(service, 
     assert head == "RM,AGE,LSTAT,MEDV"
     assert first.startswith("6.142,91.7,18.72,")
     assert len(rest) == 39
+
+
+def test_the_client_gives_them_too(service):
+    with Client(service.url) as client:
+        price = client.under("by-the-client:1").predict(ROWS[0])
+        wait_until(
+            lambda: client.feedback({"by-the-client:1": price})["matched"] == 1,
+            "the prediction is kept, and found",
+        )
+        assert client.drift()["rows"] > 0
 
 
 def test_what_nobody_predicted_is_told(service):

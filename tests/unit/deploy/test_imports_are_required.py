@@ -26,8 +26,8 @@ DISTRIBUTIONS = {
 # What a part can do without: imported only where it is asked for, and tested by us.
 OPTIONAL = {"service": {"pyarrow"}}
 LISTS = {
-    "service": ("service", "protocol"),
-    "training": ("training",),
+    "service": ("service", "protocol", "signing"),
+    "training": ("training", "signing"),
     "client": ("client",),
 }
 
