@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from service.errors import HearthError, InternalError
+from service.errors import Forbidden, HearthError, InternalError
 
 if TYPE_CHECKING:
     from service.repository.version import ModelVersion
@@ -36,6 +36,9 @@ class Exchange(msgspec.Struct, gc=False):
         rows: Rows predicted.
         outcome: ``ok``, or the class of the error.
         error: The error's message.
+        caller: Who asks; empty where nobody asks who it is.
+        audited: Whether it would change what is served.
+        concerns: What it would change.
     """
 
     request_id: str
@@ -50,6 +53,9 @@ class Exchange(msgspec.Struct, gc=False):
     rows: int = 0
     outcome: str = "ok"
     error: str = ""
+    caller: str = ""
+    audited: bool = False
+    concerns: str = ""
 
     def answers(self, version: ModelVersion) -> None:
         """Note which version answers."""
@@ -72,6 +78,8 @@ class Exchange(msgspec.Struct, gc=False):
             error = InternalError(f"internal error, request id {self.request_id}")
         else:
             self.error = error.message
+        if isinstance(error, Forbidden):
+            self.caller = self.caller or error.caller
         self.outcome = type(error).__name__
         return error
 

@@ -84,6 +84,7 @@ def _line(exchange: Exchange, status: int | str, seconds: float) -> str:
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "request_id": exchange.request_id,
                 "client": exchange.client,
+                "caller": exchange.caller,
                 "method": exchange.method,
                 "path": exchange.path,
                 "status": status,

@@ -16,6 +16,7 @@ from service.http.front import Front
 from service.http.tensorflow_serving import TensorFlowServing
 from service.repository.config import ModelConfig
 from service.repository.repository import Repository
+from service.security.guard import Guard
 from service.settings import Settings
 from tests.unit.service.fakes import Adder, Broken, Witness, version
 
@@ -49,7 +50,7 @@ class Answer:
 class Worker:
     """An application of fakes, asked through the front or Flask's own client."""
 
-    def __init__(self, tmp_path, runners, **limits) -> None:
+    def __init__(self, tmp_path, runners, guard=None, **limits) -> None:
         for name in runners:
             (tmp_path / name / "1").mkdir(parents=True)
         self.runners = runners
@@ -65,6 +66,7 @@ class Worker:
             health=self.health,
             exchanges=Exchanges(self.sink),
             exposition=lambda: b"hearth_up 1\n",
+            guard=Guard() if guard is None else guard,
         )
         self.flask = create_app(parts)
         self.front = Front(self.flask, parts, Settings(**limits))
