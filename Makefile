@@ -24,7 +24,7 @@ SCRIPTS := .ci/run requirements/install-venv requirements/install-python-parts r
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train experiments serve lessons test unit integration e2e check format sbom audit bench up down lock clean system
+.PHONY: help setup train experiments serve lessons test unit integration e2e fuzz check format sbom audit bench up down lock clean system
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,9 @@ unit integration e2e: $(DEV)
 unit: ## Run the tests that need no TensorFlow and no socket
 integration: ## Run the tests with TensorFlow, files and processes
 e2e: system ## Run the tests of the whole stack
+
+fuzz: $(DEV) ## Try decoders and fast lane on mangled input; ARGS="--seconds 600" longer
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
 sbom: $(DEV) ## Write what each part is made of as CycloneDX, into sbom/
 	@mkdir -p sbom

@@ -7,6 +7,8 @@ import logging
 import re
 import secrets
 import time
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log: Final = logging.getLogger("hearth.exchange")
+# Calls, from the innermost out, by which a bug is told.
+_CALLS: Final = 6
 
 
 class Exchange(msgspec.Struct, gc=False):
@@ -73,8 +77,8 @@ class Exchange(msgspec.Struct, gc=False):
             the log has the rest.
         """
         if not isinstance(error, HearthError):
-            _log.error("request %s failed", self.request_id, exc_info=error)
-            self.error = repr(error)
+            self.error = place_of(error, 1)
+            _log.error("request %s failed: %s", self.request_id, place_of(error, _CALLS))
             error = InternalError(f"internal error, request id {self.request_id}")
         else:
             self.error = error.message
@@ -86,6 +90,18 @@ class Exchange(msgspec.Struct, gc=False):
     def left(self) -> None:
         """Note that the caller left before the answer."""
         self.outcome, self.error = "Cancelled", "the caller left before the answer"
+
+
+def place_of(error: BaseException, calls: int) -> str:
+    """What an error is and where it was raised, without its message: that may quote a request.
+
+    Args:
+        error: The error.
+        calls: Calls to name, from the innermost out.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-calls:]
+    places = [f"{it.name} ({Path(it.filename).name}:{it.lineno})" for it in reversed(frames)]
+    return f"{type(error).__name__} in {' < '.join(places) or 'no code'}"
 
 
 class Sink(Protocol):

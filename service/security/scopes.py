@@ -36,7 +36,7 @@ _OPEN: Final = frozenset(
 _ASKING: Final = "OPTIONS"
 _READING: Final = frozenset({"GET", "HEAD"})
 _PREDICTING: Final = re.compile(
-    r"(?i:/v1/models/).+:(predict|classify|regress|explain|feedback)"
+    r"(?s)(?i:/v1/models/).+:(predict|classify|regress|explain|feedback)"
     r"|/v2/models/.+/infer"
     r"|/invocations"
 )

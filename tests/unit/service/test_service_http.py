@@ -303,7 +303,7 @@ def test_a_bug_is_answered_with_the_request_id_alone(worker, caplog):
 
     assert answer.status == 500
     assert answer.json() == {"error": "internal error, request id q-1"}
-    assert "the wires are crossed" in caplog.text
+    assert "request q-1 failed: ZeroDivisionError in run (fakes.py:" in caplog.text
     assert worker.sink.seen[0][0].outcome == "InternalError"
 
 
