@@ -9,19 +9,39 @@ import secrets
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from service.errors import Forbidden, HearthError, InternalError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from service.repository.version import ModelVersion
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log: Final = logging.getLogger("hearth.exchange")
 # Calls, from the innermost out, by which a bug is told.
 _CALLS: Final = 6
+
+
+class Computed(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What a version was given and what it made of it.
+
+    Attributes:
+        version: The version.
+        signature: Name of the signature that ran.
+        inputs: Its arrays.
+        outputs: What came out.
+    """
+
+    version: ModelVersion
+    signature: str
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
 
 
 class Exchange(msgspec.Struct, gc=False):
@@ -43,6 +63,7 @@ class Exchange(msgspec.Struct, gc=False):
         caller: Who asks; empty where nobody asks who it is.
         audited: Whether it would change what is served.
         concerns: What it would change.
+        computed: What a version computed for it; None for nothing.
     """
 
     request_id: str
@@ -60,6 +81,7 @@ class Exchange(msgspec.Struct, gc=False):
     caller: str = ""
     audited: bool = False
     concerns: str = ""
+    computed: Computed | None = None
 
     def answers(self, version: ModelVersion) -> None:
         """Note which version answers."""
