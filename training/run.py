@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from service import contract
-from training import agreement, describe, export, publish, report, tensorboard
+from training import agreement, background, describe, export, publish, report, tensorboard
 from training.evaluate import Metrics, Predictor, evaluate, require_better_than_mean
 from training.fit import History, fit
 from training.progress import both, watch
@@ -119,6 +119,7 @@ def _build(
     predicted = trained.predict(rows.test.batch)
     story = report.Story(described, rows, trained.history, predicted, measured)
     report.write(story, folder / contract.REPORT)
+    contract.write_background(folder, background.background(rows.train))
     predictions = trained.predict(golden.astype(np.float32))
     contract.write(folder, described, describe.golden(golden, predictions))
     return measured
