@@ -11,6 +11,7 @@ It knows the wire alone: no TensorFlow, nothing of the service or of training.
 from client._client import Client
 from client._contract import Contract, Feature, Target, VersionStatus
 from client._errors import HearthError, InvalidRequest, NotFound, ServerFault, Unavailable
+from client._explanation import Explanation, Outside, Unusual
 from client._retrying import Clock
 from client._transport import HttpTransport, Request, Response, Transport
 
@@ -18,16 +19,19 @@ __all__ = [
     "Client",
     "Clock",
     "Contract",
+    "Explanation",
     "Feature",
     "HearthError",
     "HttpTransport",
     "InvalidRequest",
     "NotFound",
+    "Outside",
     "Request",
     "Response",
     "ServerFault",
     "Target",
     "Transport",
     "Unavailable",
+    "Unusual",
     "VersionStatus",
 ]

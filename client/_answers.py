@@ -81,15 +81,31 @@ def prices(request: Request, response: Response, count: int) -> list[float]:
     Raises:
         ServerFault: There are not as many, or they are not numbers.
     """
-    document = decode(request, response)
-    found = document.get("predictions") if isinstance(document, dict) else None
-    if not isinstance(found, list) or len(found) != count:
-        held = len(found) if isinstance(found, list) else "no"
-        raise fault(request, response, f"the answer holds {held} predictions for {count} rows")
+    found = listed(request, response, "predictions", count)
     try:
         return [_number(value) for value in found]
     except TypeError as error:
         raise fault(request, response, f"a prediction is not one number: {error}") from error
+
+
+def listed(request: Request, response: Response, key: str, count: int) -> list[Any]:
+    """Read a list of a good response.
+
+    Args:
+        request: What was asked.
+        response: What was answered.
+        key: The list's key.
+        count: How many rows were sent.
+
+    Raises:
+        ServerFault: It is not there, or not as long.
+    """
+    document = decode(request, response)
+    found = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(found, list) or len(found) != count:
+        held = len(found) if isinstance(found, list) else "no"
+        raise fault(request, response, f"the answer holds {held} {key} for {count} rows")
+    return found
 
 
 def fault(request: Request, response: Response, message: str) -> ServerFault:
