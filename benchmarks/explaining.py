@@ -142,22 +142,25 @@ def _seconds(calls: Sequence[Callable[[], Any]]) -> list[float]:
 
 
 def _network(features: int, folder: Path) -> Model:
-    """A network that was never trained, written as a training run writes it, in LiteRT."""
+    """A network that was never trained, in LiteRT."""
     import keras  # noqa: PLC0415 - TensorFlow, after the parser's --help
+    import tensorflow as tf  # noqa: PLC0415
 
     from service.contract import LITERT_MODEL  # noqa: PLC0415
     from service.inference.litert import LiteRT  # noqa: PLC0415
-    from training import export  # noqa: PLC0415
 
     keras.utils.set_random_seed(_SEED)
     dense = keras.layers.Dense
     network = keras.Sequential(
         [keras.Input((features,)), dense(64, "relu"), dense(64, "relu"), dense(1)]
     )
-    export.write_saved_model(network, tuple(f"F{it}" for it in range(features)), folder)
-    export.write_litert(folder)
+    network.export(str(folder), verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    (folder / LITERT_MODEL).write_bytes(converter.convert())
     executor = LiteRT(folder / LITERT_MODEL, cuts=True)
-    return lambda batch: executor.run("serving_default", {"features": batch})["price"]
+    (name, signature), *_ = executor.signatures.items()
+    ((taken, _),), (given, *_) = signature.inputs.items(), signature.outputs
+    return lambda batch: executor.run(name, {taken: batch})[given][:, 0]
 
 
 def _normal(random: np.random.Generator, rows: int, features: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from client._client import Client
 from client._contract import Contract, Feature, Target, VersionStatus
 from client._errors import HearthError, InvalidRequest, NotFound, ServerFault, Unavailable
 from client._explanation import Explanation, Outside, Unusual
+from client._intervals import Interval
 from client._retrying import Clock
 from client._transport import HttpTransport, Request, Response, Transport
 
@@ -23,6 +24,7 @@ __all__ = [
     "Feature",
     "HearthError",
     "HttpTransport",
+    "Interval",
     "InvalidRequest",
     "NotFound",
     "Outside",

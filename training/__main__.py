@@ -98,6 +98,12 @@ def _train(order: Order, data: bytes, made_from: fingerprint.Fingerprint) -> Non
 
         published = run(order, rows, made_from, Console())
     _tell(published.metrics)
+    for it in published.intervals.levels if published.intervals else ():
+        seen = it.test
+        print(
+            f"{it.level:.0%} intervals hold {seen.share:.1%} of them "
+            f"({seen.low:.1%} to {seen.high:.1%}), on average {seen.width:.1f} wide"
+        )
     print(f"Exported models differ from Keras by at most {max(published.agreement.values()):.1e}.")
     print(f"Published {published.version}")
     print(f"Report    {published.page}")

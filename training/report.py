@@ -12,6 +12,7 @@ import numpy as np
 
 from training import plots, recipe
 from training.columns import FEATURES
+from training.signatures import USUAL_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.contract import Contract
+    from training.coverage import Seen
     from training.fit import History
     from training.split import Split
 
@@ -48,6 +50,7 @@ class Story:
         split: Its rows.
         history: Loss and MAE after each epoch.
         predicted: What the network predicts for the test rows, ``[n]``, thousand USD.
+        seen: The test rows with their intervals, by level.
         agreement: How far the exported models stray, thousand USD, by place.
     """
 
@@ -55,6 +58,7 @@ class Story:
     split: Split
     history: History
     predicted: NDArray[np.floating]
+    seen: dict[float, Seen]
     agreement: dict[str, float]
 
 
@@ -135,6 +139,7 @@ def _pictures(story: Story) -> dict[str, Picture]:
         *_scatters(story.split),
         *_curves(story.history, story.contract.recipe["loss"]),
         *_tests(story),
+        *_intervals(story.seen),
     ]
     return {picture.name: picture for picture in made}
 
@@ -177,6 +182,24 @@ def _tests(story: Story) -> list[Picture]:
             "residuals",
             "Histogram of prediction less truth over the test tracts",
             partial(plots.residuals, prices, predicted),
+        ),
+    ]
+
+
+def _intervals(seen: dict[float, Seen]) -> list[Picture]:
+    if not seen:
+        return []
+    level = USUAL_LEVEL if USUAL_LEVEL in seen else max(seen)
+    return [
+        _picture(
+            "intervals",
+            f"Intervals of {level:.0%} around the prediction, and the truth, one test tract a line",
+            partial(plots.intervals, seen[level]),
+        ),
+        _picture(
+            "widths",
+            "How wide the intervals of each level are over the test tracts",
+            partial(plots.widths, {it: seen[it].widths for it in seen}),
         ),
     ]
 

@@ -6,10 +6,21 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from service import contract
-from training import agreement, background, describe, export, publish, report, tensorboard
+from training import (
+    agreement,
+    background,
+    coverage,
+    describe,
+    export,
+    network,
+    publish,
+    report,
+    tensorboard,
+)
 from training.evaluate import Metrics, Predictor, evaluate, require_better_than_mean
 from training.fit import History, fit
 from training.progress import both, watch
@@ -23,9 +34,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from training.conformal import Intervals
+    from training.coverage import Found
     from training.fingerprint import Fingerprint
     from training.flags import Order
     from training.progress import Watcher
+    from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -35,11 +49,13 @@ class Published:
     Attributes:
         version: The version's folder.
         metrics: How good it is.
+        intervals: Its intervals, and how often the truth lies within.
         agreement: How far the exported models stray from Keras, thousand USD, by place.
     """
 
     version: Path
     metrics: Metrics
+    intervals: contract.Intervals | None
     agreement: dict[str, float]
 
     @property
@@ -78,9 +94,11 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
     with publish.hidden_folder(order.model) as folder:
         trained = _train(order, table, console)
         require_better_than_mean(trained.metrics)
-        measured = _build(order, trained, made_from, folder)
+        with console.status("finding how wide the intervals are"):
+            found = _find_intervals(order.recipe, trained)
+        measured = _build(order, trained, found, made_from, folder)
         version = publish.publish(folder, order.model)
-    return Published(version, trained.metrics, measured)
+    return Published(version, trained.metrics, found.described, measured)
 
 
 def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
@@ -89,6 +107,11 @@ def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
     with watch(recipe.epochs, console) as shown, _logs(order.tensorboard) as logged:
         model, history = fit(recipe, rows, both(shown, logged))
     return _Trained(model, rows, history, evaluate(_predictor(model), rows))
+
+
+def _find_intervals(recipe: Recipe, trained: _Trained) -> Found:
+    predicted = trained.predict(trained.split.test.batch)
+    return coverage.find(recipe, trained.split, predicted, network.unit(recipe))
 
 
 def _logs(folder: Path | None) -> AbstractContextManager[Watcher]:
@@ -102,30 +125,33 @@ def _predictor(model: Any) -> Predictor:
 
 
 def _build(
-    order: Order, trained: _Trained, made_from: Fingerprint, folder: Path
+    order: Order, trained: _Trained, found: Found, made_from: Fingerprint, folder: Path
 ) -> dict[str, float]:
     """Write a whole version into the hidden folder; its contract, with all checksums, last."""
     recipe, rows = order.recipe, trained.split
     golden = describe.golden_rows(rows.train, rows.test)
-    export.write_saved_model(trained.model, recipe.features, folder)
-    export.write_litert(folder)
+    export.write_saved_model(trained.model, recipe.features, folder, found.intervals)
+    export.write_litert(folder, found.intervals)
     export.write_warm_up(order.name, rows.train.batch, folder)
-    measured = _measure(trained, golden, folder)
+    measured = _measure(trained, found.intervals, golden, folder)
     agreement.require(measured, recipe.tolerance)
     lineage = describe.lineage(order.data.name, made_from)
-    described = describe.contract(
-        order.name, recipe, rows.train, trained.metrics, lineage, made_from
-    )
+    learned = describe.Learned(rows.train, trained.predict(rows.train.batch))
+    described = describe.contract(order.name, recipe, learned, trained.metrics, lineage, made_from)
+    described = msgspec.structs.replace(described, intervals=found.described)
     predicted = trained.predict(rows.test.batch)
-    story = report.Story(described, rows, trained.history, predicted, measured)
+    story = report.Story(described, rows, trained.history, predicted, found.test, measured)
     report.write(story, folder / contract.REPORT)
     contract.write_background(folder, background.background(rows.train))
     predictions = trained.predict(golden.astype(np.float32))
-    contract.write(folder, described, describe.golden(golden, predictions))
+    contract.write(folder, described, describe.golden(golden, predictions, found.intervals))
     return measured
 
 
-def _measure(trained: _Trained, golden: NDArray[np.float64], folder: Path) -> dict[str, float]:
+def _measure(
+    trained: _Trained, intervals: Intervals, golden: NDArray[np.float64], folder: Path
+) -> dict[str, float]:
     batch = np.vstack([trained.split.test.batch, golden.astype(np.float32)])
     features = trained.split.test.features
-    return agreement.measure(folder, features, batch, trained.predict(batch))
+    prices = trained.predict(batch)
+    return agreement.measure(folder, features, batch, prices, intervals.outputs(prices))

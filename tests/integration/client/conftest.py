@@ -168,7 +168,10 @@ def answer_post(state, path, document):
     status, answer = predictions(document["instances"])
     if status == 200 and found[3] == "explain":
         answer["explanations"] = [explanation(*it) for it in document_rows(document, answer)]
-    return status, answer
+    if status != 200 or "level" not in document:
+        return status, answer
+    bounded = [{"price": it, "lower": it - 5, "upper": it + 5} for it in answer["predictions"]]
+    return 200, {"predictions": bounded}
 
 
 def document_rows(document, answer):
