@@ -223,6 +223,8 @@ def test_moved_folder_gets_its_new_path(models, tmp_path):
 def test_config_of_somebody_else_is_not_touched(models):
     models.mkdir()
     (models / labels.CONFIG).write_text("model_config_list {}\n")
+    with pytest.raises(LabelsError, match=r"was written by somebody else"):
+        labels.adopt(models, "housing")
     (models / "housing" / "1").mkdir(parents=True)
 
     with pytest.raises(LabelsError, match=r"models.config was written by somebody else"):
