@@ -272,7 +272,7 @@ def test_processes_at_once_lose_no_change(models):
     said = [it.communicate()[0] for it in running]
 
     assert [it.returncode for it in running] == [0] * 4
-    assert said[0] == "Version 2 of housing is stable; version 5 is candidate.\n"
+    assert said[0].startswith("Version 2 of housing is stable")
     history = labels.history(models / "housing")
     assert sorted(it.stable for it in history[-4:]) == [2, 3, 4, 5]
     assert state(models)[0] == history[-1].stable
