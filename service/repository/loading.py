@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract, Golden
+    from service.contract import Background, Contract, Golden
     from service.inference.executor import Executor, Tensors
     from service.inference.signature import Signature
     from service.repository.warming import Record
@@ -99,6 +99,7 @@ def load_version(
         contract=contract,
         fingerprint=seen,
         loaded_at=time.time(),
+        background=_background(path, contract),
     )
     golden = _golden(path) if contract is not None else None
     if contract is not None and golden is not None:
@@ -194,6 +195,13 @@ def _described(path: Path) -> Contract | None:
 def _golden(path: Path) -> Golden:
     try:
         return contracts.read_golden(path)
+    except ContractError as error:
+        raise VersionRefused(str(error)) from error
+
+
+def _background(path: Path, contract: Contract | None) -> Background | None:
+    try:
+        return None if contract is None else contracts.read_background(path, contract)
     except ContractError as error:
         raise VersionRefused(str(error)) from error
 
