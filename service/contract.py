@@ -11,6 +11,7 @@ it. It knows no heavy library and opens nothing at import.
         golden.json                   Golden
         tf_serving_warmup_requests    TFRecord of PredictionLog
         report/                       what the training report shows
+          test.json                   HeldOut; optional
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CONTRACT: Final = "assets.extra/contract.json"
 GOLDEN: Final = "assets.extra/golden.json"
 WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
 REPORT: Final = "assets.extra/report"
+HELD_OUT: Final = "assets.extra/report/test.json"
 
 # Neither describes itself: the contract cannot hold its own checksum.
 _NOT_HASHED: Final = (CONTRACT,)
@@ -162,6 +164,20 @@ class Golden(msgspec.Struct, frozen=True):
     predictions: tuple[float, ...]
 
 
+class HeldOut(msgspec.Struct, frozen=True):
+    """Rows that the network never learned from: what it says of them, and what is true.
+
+    Attributes:
+        instances: Feature values by name, ``n`` rows.
+        predictions: What the network gives for them, ``n`` values in the target's unit.
+        truths: What the table says, ``n`` values in the target's unit.
+    """
+
+    instances: tuple[dict[str, float | str | None], ...]
+    predictions: tuple[float, ...]
+    truths: tuple[float, ...]
+
+
 def write(version: Path, contract: Contract, golden: Golden) -> None:
     """Write golden rows and contract into a version folder that is not yet published.
 
@@ -219,6 +235,33 @@ def read_golden(version: Path) -> Golden:
     if len(widths) != 1:
         raise ContractError(f"{GOLDEN} has rows of the widths {sorted(widths)}, expected one width")
     return golden
+
+
+def write_held_out(version: Path, rows: HeldOut) -> None:
+    """Write test rows into a version folder whose contract is not yet written.
+
+    Args:
+        version: The folder.
+        rows: The rows with their outputs.
+    """
+    (version / HELD_OUT).parent.mkdir(parents=True, exist_ok=True)
+    (version / HELD_OUT).write_bytes(msgspec.json.encode(rows) + b"\n")
+
+
+def read_held_out(version: Path) -> HeldOut:
+    """Read a version's test rows.
+
+    Raises:
+        ContractError: They are missing, malformed, or rows and values differ in number.
+    """
+    path = version / HELD_OUT
+    if not path.is_file():
+        raise ContractError(f"{HELD_OUT} is missing")
+    rows = _decode(path, HeldOut)
+    counts = {len(rows.instances), len(rows.predictions), len(rows.truths)}
+    if len(counts) != 1:
+        raise ContractError(f"{HELD_OUT} has {sorted(counts)} entries, expected one number")
+    return rows
 
 
 def verify(version: Path, contract: Contract) -> None:

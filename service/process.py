@@ -44,6 +44,7 @@ from service.rpc.open_inference import OpenInference
 from service.rpc.server import RpcServer
 from service.rpc.tensorflow_serving import TensorFlowServing
 from service.web.index import protocols
+from service.web.openapi import Offered
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -107,6 +108,7 @@ class Process:
             exposition=self._metrics.exposition,
             metrics_paths=_metrics_paths(settings),
             spoken=protocols(settings),
+            offered=_offered(settings),
         )
         services = _services(
             settings, self.repository, control, self._metrics.exposition, dataplane
@@ -172,6 +174,16 @@ class Process:
         """Watch no more; what was counted is handed on."""
         self._watcher.stop()
         self._metrics.hand_on()
+
+
+def _offered(settings: Settings) -> Offered:
+    return Offered(
+        metrics_paths=tuple(_metrics_paths(settings)),
+        vertex_health_route=settings.vertex_health_route,
+        vertex_predict_route=settings.vertex_predict_route,
+        default_model=settings.default_model,
+        model_control=settings.allow_model_control,
+    )
 
 
 def _apis(

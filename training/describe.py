@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from service.contract import Contract, Distribution, Feature, Golden, Lineage, Target
+from service.contract import Contract, Distribution, Feature, Golden, HeldOut, Lineage, Target
 from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from training.split import Rows
 
 _GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
+_HELD_OUT_ROWS: Final = 1000  # as many points as a picture can show
 
 
 def contract(
@@ -106,6 +107,25 @@ def golden(rows: NDArray[np.float64], predictions: NDArray[np.float32]) -> Golde
     """
     instances = tuple(tuple(float(one) for one in row) for row in rows)
     return Golden(instances, tuple(float(one) for one in predictions))
+
+
+def held_out(test: Rows, predictions: NDArray[np.floating]) -> HeldOut:
+    """Keep test rows with what the network predicts for them and what is true.
+
+    Args:
+        test: The rows; they lie in a random order, so the first are a sample.
+        predictions: ``[n]``, in the target's unit.
+    """
+    few = test.frame[:_HELD_OUT_ROWS]
+    instances: list[dict[str, float | str | None]] = [
+        {name: float(value) for name, value in zip(test.features, row, strict=True)}
+        for row in few[list(test.features)].to_numpy(np.float64)
+    ]
+    return HeldOut(
+        tuple(instances),
+        tuple(float(one) for one in predictions[:_HELD_OUT_ROWS]),
+        tuple(float(one) for one in test.prices[:_HELD_OUT_ROWS]),
+    )
 
 
 def _feature(name: str, train: Rows) -> Feature:

@@ -119,6 +119,7 @@ def _build(
     predicted = trained.predict(rows.test.batch)
     story = report.Story(described, rows, trained.history, predicted, measured)
     report.write(story, folder / contract.REPORT)
+    contract.write_held_out(folder, describe.held_out(rows.test, predicted))
     predictions = trained.predict(golden.astype(np.float32))
     contract.write(folder, described, describe.golden(golden, predictions))
     return measured

@@ -164,6 +164,11 @@ class Repository:
         """Numbers of the versions served, by model."""
         return {name: sorted(entry.served) for name, entry in self._models.items()}
 
+    def labels(self, model: str) -> dict[str, int]:
+        """The number that each label of a model points to; none for a model not known."""
+        entry = self._models.get(model)
+        return {} if entry is None else dict(entry.labels)
+
     def problems(self) -> dict[str, str]:
         """Models of which no version is served, with the reason."""
         return {

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from service import contract as contracts
-from service.contract import CONTRACT, GOLDEN, ContractError, Golden
+from service.contract import CONTRACT, GOLDEN, HELD_OUT, ContractError, Golden, HeldOut
 from tests.unit.service.fakes import contract
 
 GOLDEN_ROWS = Golden(((6.0, 50.0, 10.0), (5.0, 90.0, 30.0)), (66.0, 125.0))
@@ -108,3 +108,23 @@ def test_golden_rows_that_make_no_table_are_refused(version, changes, message):
     with pytest.raises(ContractError) as refused:
         contracts.read_golden(version)
     assert message in str(refused.value)
+
+
+def test_test_rows_are_read_back_and_described_by_their_hash(tmp_path):
+    rows = HeldOut(
+        ({"RM": 6.0, "ZONE": "north"}, {"RM": None, "ZONE": "b"}), (1.0, 2.0), (1.5, 2.5)
+    )
+    contracts.write_held_out(tmp_path, rows)
+    contracts.write(tmp_path, contract(), GOLDEN_ROWS)
+
+    assert contracts.read_held_out(tmp_path) == rows
+    assert HELD_OUT in contracts.read(tmp_path).files
+
+
+def test_test_rows_without_as_many_truths_are_refused(tmp_path):
+    contracts.write_held_out(tmp_path, HeldOut(({"RM": 6.0},), (1.0,), (1.5, 2.5)))
+
+    with pytest.raises(ContractError, match=r"test\.json has \[1, 2\] entries"):
+        contracts.read_held_out(tmp_path)
+    with pytest.raises(ContractError, match=r"test\.json is missing"):
+        contracts.read_held_out(tmp_path / "elsewhere")
