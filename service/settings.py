@@ -94,6 +94,12 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    if not all(text.split(",")):
+        raise SettingsError(f"is {text!r}; expected paths joined by commas")
+    return tuple(Path(it) for it in text.split(","))
+
+
 def _route(text: str) -> str:
     if not text.startswith("/") or set(text) & set("?#"):
         raise SettingsError(f"is {text!r}; a route begins with '/' and has no '?' or '#'")
@@ -175,6 +181,16 @@ class Settings:
         default=False,
         meaning="A label may be given to a version that is not served yet.",
         read=_switch,
+    )
+    default_version_label: str = _knob(
+        "",
+        "Label of the version that answers where a request names none; without it the newest.",
+        str,
+    )
+    verify_versions_with: tuple[Path, ...] = _knob(
+        (),
+        "Public keys, joined by commas; a version that none of them has signed is refused.",
+        _paths,
     )
     allow_model_control: bool = _knob(
         default=False,
@@ -291,6 +307,11 @@ class Settings:
     )
     slow_request_ms: float = _knob(
         1000.0, "Milliseconds from which a request counts as slow.", _real(0, 10**9)
+    )
+    drift_window_s: float = _knob(
+        3600.0,
+        "Seconds in which requests are looked at for drift from the training; 0 for not at all.",
+        _real(0, 30 * 86400),
     )
     quiet: bool = _knob(False, "Do not print where everything is at the start.", _switch)  # noqa: FBT003 - a knob's default
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from service.contract import Contract, Distribution, Feature, Golden, HeldOut, Lineage, Target
+from service.contract import (
+    LOWER,
+    UPPER,
+    Contract,
+    Distribution,
+    Feature,
+    Golden,
+    HeldOut,
+    Lineage,
+    Target,
+)
+from training import fingerprint, histogram
 from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.conformal import Intervals
     from training.evaluate import Metrics
     from training.fingerprint import Fingerprint
     from training.recipe import Recipe
@@ -23,23 +36,47 @@ _GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
 _HELD_OUT_ROWS: Final = 1000  # as many points as a picture can show
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a network learned from.
+
+    Attributes:
+        rows: The training rows.
+        predicted: What it predicts for them, ``[n]``, thousand USD.
+    """
+
+    rows: Rows
+    predicted: NDArray[np.float32]
+
+
 def contract(
-    name: str, recipe: Recipe, train: Rows, metrics: Metrics, lineage: Lineage, stored: Fingerprint
+    name: str,
+    recipe: Recipe,
+    learned: Learned,
+    metrics: Metrics,
+    lineage: Lineage,
+    stored: Fingerprint,
 ) -> Contract:
     """Describe a version.
 
     Args:
         name: The model's name.
         recipe: How it was trained.
-        train: The rows it was trained on.
+        learned: The rows it was trained on, and what it makes of them.
         metrics: How good it is.
         lineage: Where it comes from.
         stored: What it was made from; its recipe is the one stored.
     """
     return Contract(
         model=name,
-        features=tuple(_feature(it, train) for it in recipe.features),
-        target=Target(TARGET.name, TARGET.meaning, TARGET.unit, distribution(train.prices)),
+        features=tuple(_feature(it, learned.rows) for it in recipe.features),
+        target=Target(
+            TARGET.name,
+            TARGET.meaning,
+            TARGET.unit,
+            distribution(learned.rows.prices),
+            distribution(learned.predicted),
+        ),
         input=INPUT,
         output=OUTPUT,
         tolerance=recipe.tolerance,
@@ -63,6 +100,9 @@ def lineage(data: str, made_from: Fingerprint) -> Lineage:
         data_sha256=made_from.data_sha256,
         code_sha256=made_from.code_sha256,
         packages=made_from.packages,
+        recipe_sha256=fingerprint.hash_recipe(made_from.recipe),
+        seed=made_from.recipe.get("seed"),
+        commit=fingerprint.commit(),
     )
 
 
@@ -73,6 +113,7 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
         values: ``[n]``, at least one.
     """
     deciles = np.quantile(values, np.linspace(0, 1, 11))
+    bounds = histogram.edges(values)
     return Distribution(
         minimum=float(values.min()),
         maximum=float(values.max()),
@@ -80,6 +121,9 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
         std=float(values.std()),
         median=float(np.median(values)),
         deciles=tuple(float(one) for one in deciles),
+        edges=bounds,
+        shares=histogram.shares(values, bounds),
+        rows=len(values),
     )
 
 
@@ -98,15 +142,22 @@ def golden_rows(train: Rows, test: Rows) -> NDArray[np.float64]:
     return np.vstack([unseen[:_GOLDEN_TEST_ROWS], seen.min(axis=0), seen.max(axis=0)])
 
 
-def golden(rows: NDArray[np.float64], predictions: NDArray[np.float32]) -> Golden:
-    """Keep rows with what Keras predicts for them.
+def golden(
+    rows: NDArray[np.float64], predictions: NDArray[np.float32], intervals: Intervals
+) -> Golden:
+    """Keep rows with what Keras predicts for them, and their intervals.
 
     Args:
         rows: ``[n, features]``.
         predictions: ``[n]``, thousand USD.
+        intervals: How wide they are.
     """
     instances = tuple(tuple(float(one) for one in row) for row in rows)
-    return Golden(instances, tuple(float(one) for one in predictions))
+    bounds = {
+        signature: tuple(zip(it[LOWER].tolist(), it[UPPER].tolist(), strict=True))
+        for signature, it in intervals.outputs(predictions).items()
+    }
+    return Golden(instances, tuple(float(one) for one in predictions), bounds)
 
 
 def held_out(test: Rows, predictions: NDArray[np.floating]) -> HeldOut:
@@ -116,13 +167,9 @@ def held_out(test: Rows, predictions: NDArray[np.floating]) -> HeldOut:
         test: The rows; they lie in a random order, so the first are a sample.
         predictions: ``[n]``, in the target's unit.
     """
-    few = test.frame[:_HELD_OUT_ROWS]
-    instances: list[dict[str, float | str | None]] = [
-        {name: float(value) for name, value in zip(test.features, row, strict=True)}
-        for row in few[list(test.features)].to_numpy(np.float64)
-    ]
+    rows = test.frame[list(test.features)].to_numpy(np.float64)[:_HELD_OUT_ROWS]
     return HeldOut(
-        tuple(instances),
+        tuple(tuple(None if np.isnan(one) else float(one) for one in row) for row in rows),
         tuple(float(one) for one in predictions[:_HELD_OUT_ROWS]),
         tuple(float(one) for one in test.prices[:_HELD_OUT_ROWS]),
     )

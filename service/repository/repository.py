@@ -87,6 +87,8 @@ class Repository:
         observer: Who is told.
         retry: When a refused version is tried again.
         clock: Seconds that only grow.
+        default_label: Label of the version that answers where none is asked for; where it is
+            empty, or stands for no version that is served, the newest answers.
     """
 
     def __init__(
@@ -96,12 +98,14 @@ class Repository:
         observer: RepositoryObserver,
         retry: RetryPolicy = RetryPolicy(),
         clock: Callable[[], float] = time.monotonic,
+        default_label: str = "",
     ) -> None:
         self._models: dict[str, _Model] = {}
         self._load = load
         self._observer = observer
         self._retry = retry
         self._clock = clock
+        self._default_label = default_label
         self.configure(models)
 
     def configure(self, models: Iterable[ModelConfig]) -> None:
@@ -127,7 +131,8 @@ class Repository:
 
         Args:
             model: The model's name.
-            version: A number, or None for the newest served.
+            version: A number, or None for the default one: the newest served, unless a label
+                says which.
             label: A label instead of a number.
 
         Raises:
@@ -138,8 +143,9 @@ class Repository:
             version = self._labelled(model, label)
         entry = self._models.get(model)
         served = entry.served if entry is not None else {}
-        if version is None and served:
-            return served[max(served)]
+        if version is None and entry is not None and served:
+            labelled = served.get(entry.labels.get(self._default_label, -1))
+            return served[max(served)] if labelled is None else labelled
         if version is not None and version in served:
             return served[version]
         wanted = f"Latest({model})" if version is None else f"Specific({model}, {version})"
@@ -168,6 +174,11 @@ class Repository:
         """The number that each label of a model points to; none for a model not known."""
         entry = self._models.get(model)
         return {} if entry is None else dict(entry.labels)
+
+    def versions(self) -> list[ModelVersion]:
+        """The versions served, of all models."""
+        models = [entry.served for _, entry in sorted(self._models.items())]
+        return [version for served in models for _, version in sorted(served.items())]
 
     def problems(self) -> dict[str, str]:
         """Models of which no version is served, with the reason."""
@@ -204,7 +215,7 @@ class Repository:
         wanted = self._bring_up(entry, found)
         entry.labels = _settled_labels(entry)
         if wanted or not self._undecided(entry, found):
-            for number in [number for number in entry.served if number not in wanted]:
+            for number in [it for it in entry.served if it not in wanted | self._held(entry)]:
                 self._drop(entry, number)
         self._forget(entry, found)
         self._report(entry, "" if entry.served else self._reason(entry, found))
@@ -220,6 +231,11 @@ class Repository:
             if number in entry.served:
                 wanted.add(number)
         return wanted
+
+    def _held(self, entry: _Model) -> set[int]:
+        """Versions that a label stays with because its new one is refused."""
+        moved = {label for label, it in entry.config.labels.items() if it in entry.failures}
+        return {entry.labels[label] for label in moved}
 
     def _undecided(self, entry: _Model, found: dict[int, Path]) -> bool:
         """Whether a version may yet take the place of one whose folder is gone."""

@@ -10,8 +10,9 @@ from service import contract as contracts
 from service.errors import ModelNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from service.contract import Contract
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
@@ -52,7 +53,7 @@ def _test_rows(version: ModelVersion) -> Mapping[str, Any] | None:
     rows = contracts.read_held_out(version.path)
     return {
         "source": "test",
-        "instances": rows.instances,
+        "instances": _by_name(version.contract, rows.instances),
         "predictions": rows.predictions,
         "truths": rows.truths,
     }
@@ -62,9 +63,13 @@ def _golden_rows(version: ModelVersion) -> Mapping[str, Any] | None:
     if version.contract is None:
         return None
     golden = contracts.read_golden(version.path)
-    names = version.contract.feature_names
     return {
         "source": "golden",
-        "instances": [dict(zip(names, row, strict=True)) for row in golden.instances],
+        "instances": _by_name(version.contract, golden.instances),
         "predictions": golden.predictions,
     }
+
+
+def _by_name(contract: Contract, rows: Iterable[Sequence[float | None]]) -> list[dict[str, Any]]:
+    """Rows as callers write them."""
+    return [dict(zip(contract.feature_names, row, strict=True)) for row in rows]

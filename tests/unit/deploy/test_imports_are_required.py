@@ -24,8 +24,8 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 LISTS = {
-    "service": ("service", "protocol"),
-    "training": ("training",),
+    "service": ("service", "protocol", "signing"),
+    "training": ("training", "signing"),
     "client": ("client",),
 }
 

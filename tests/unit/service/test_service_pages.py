@@ -187,7 +187,7 @@ def test_a_version_that_lists_no_report_leads_to_none(described, tmp_path):
 
 
 def test_examples_are_the_test_rows_with_their_truth(described, tmp_path):
-    described.add(tmp_path, held_out=HeldOut((ROW,), (6.0,), (6.5,)))
+    described.add(tmp_path, held_out=HeldOut(((1.0, 2.0, 3.0),), (6.0,), (6.5,)))
 
     assert described.through_front("GET", EXAMPLES).json() == {
         "source": "test",
