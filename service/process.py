@@ -206,6 +206,7 @@ def _offered(settings: Settings) -> Offered:
         vertex_predict_route=settings.vertex_predict_route,
         default_model=settings.default_model,
         model_control=settings.allow_model_control,
+        drift=settings.drift_window_s > 0,
     )
 
 

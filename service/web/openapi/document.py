@@ -45,6 +45,7 @@ class Offered:
         vertex_predict_route: Vertex AI's predict route; empty for none.
         default_model: The model that answers where a request names none.
         model_control: Whether callers may load and unload models.
+        drift: Whether requests are held against the training.
     """
 
     metrics_paths: tuple[str, ...] = ("/metrics",)
@@ -52,6 +53,7 @@ class Offered:
     vertex_predict_route: str = ""
     default_model: str = ""
     model_control: bool = False
+    drift: bool = False
 
 
 def document(repository: Repository, offered: Offered) -> dict[str, Any]:
@@ -65,7 +67,8 @@ def document(repository: Repository, offered: Offered) -> dict[str, Any]:
     default = _default(served, offered.default_model)
     paths = operations.paths(offered.metrics_paths)
     for model in served:
-        paths |= tensorflow_serving.paths(model) | open_inference.paths(model)
+        paths |= tensorflow_serving.paths(model, drift=offered.drift)
+        paths |= open_inference.paths(model)
     paths |= tensorflow_serving.index_paths()
     paths |= open_inference.server_paths(repository.names(), control=offered.model_control)
     paths |= invocations.paths(default)

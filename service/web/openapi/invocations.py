@@ -12,11 +12,6 @@ if TYPE_CHECKING:
 
 TAG: Final = "MLflow and SageMaker"
 VERTEX_TAG: Final = "Vertex AI"
-_PARAMETERS: Final = {
-    "type": "object",
-    "properties": {"signature_name": {"enum": [DEFAULT_SIGNATURE]}},
-    "additionalProperties": False,
-}
 _PREDICTIONS: Final = {
     "type": "object",
     "properties": {"predictions": {"type": "array"}},
@@ -98,7 +93,7 @@ def _invocation_example(served: Served) -> dict[str, Any]:
 def _vertex_predict(served: Served) -> dict[str, Any]:
     form = {
         "type": "object",
-        "properties": {"instances": served.instances, "parameters": _PARAMETERS},
+        "properties": {"instances": served.instances, "parameters": _parameters(served)},
         "required": ["instances"],
         "additionalProperties": False,
     }
@@ -109,3 +104,10 @@ def _vertex_predict(served: Served) -> dict[str, Any]:
         {"200": answer("One a row.", _PREDICTIONS), **errors(400, 404, 429, 501, 503)},
         body=json_body(form, {"instances": [served.example]}),
     )
+
+
+def _parameters(served: Served) -> dict[str, Any]:
+    names: dict[str, Any] = {"signature_name": {"enum": [DEFAULT_SIGNATURE]}}
+    if served.levels:
+        names["level"] = {"enum": served.levels}
+    return {"type": "object", "properties": names, "additionalProperties": False}

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from service import contract as contracts
 from service.inference.signature import DEFAULT_SIGNATURE, Signature
+from service.protocols import levels
 
 if TYPE_CHECKING:
     from service.contract import Feature
@@ -79,6 +81,18 @@ class Served:
         if not self.features:
             return _example(self._row())
         return {it.name: _typical(it) for it in self.features}
+
+    @property
+    def levels(self) -> list[float]:
+        """The levels of the intervals that it gives."""
+        return list(levels.known(self.version))
+
+    @cached_property
+    def bounded(self) -> dict[str, Any]:
+        """The form of one row's answer with an interval."""
+        names = [*self.signature.outputs, contracts.LOWER, contracts.UPPER]
+        numbers = {name: {"type": "number"} for name in names}
+        return {"type": "object", "properties": numbers, "required": names}
 
     @cached_property
     def prediction(self) -> dict[str, Any]:

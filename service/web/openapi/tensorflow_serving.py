@@ -59,8 +59,13 @@ def index_paths() -> dict[str, Any]:
     return {"/v1/models": {"get": listed}}
 
 
-def paths(served: Served) -> dict[str, Any]:
-    """The routes of one model."""
+def paths(served: Served, *, drift: bool) -> dict[str, Any]:
+    """The routes of one model.
+
+    Args:
+        served: The model.
+        drift: Whether requests are held against its training.
+    """
     made: dict[str, Any] = {}
     for path, suffix, parameters in _places(served):
         made[f"{path}:predict"] = {"post": _predict(served, suffix, parameters)}
@@ -69,6 +74,8 @@ def paths(served: Served) -> dict[str, Any]:
         made[f"{path}/metadata"] = {"get": _metadata(served, suffix, parameters)}
         if served.version.contract is not None:
             made[f"{path}/contract"] = {"get": _contract(served, suffix, parameters)}
+            if drift:
+                made[f"{path}/drift"] = {"get": _drift(served, suffix, parameters)}
     return made
 
 
@@ -91,13 +98,17 @@ def _predict(served: Served, suffix: str, parameters: list[Any]) -> dict[str, An
         "properties": {
             "signature_name": {"type": "string", "enum": ["", DEFAULT_SIGNATURE]},
             "instances": served.instances,
+            **_level(served),
         },
         "required": ["instances"],
         "not": {"required": ["inputs"]},
     }
+    row = served.prediction
+    if served.levels:
+        row = {"anyOf": [row, served.bounded]}
     answered = {
         "type": "object",
-        "properties": {"predictions": {"type": "array", "items": served.prediction}},
+        "properties": {"predictions": {"type": "array", "items": row}},
         "required": ["predictions"],
     }
     return operation(
@@ -108,6 +119,13 @@ def _predict(served: Served, suffix: str, parameters: list[Any]) -> dict[str, An
         body=json_body(form, {"instances": [served.example]}),
         parameters=parameters,
     )
+
+
+def _level(served: Served) -> dict[str, Any]:
+    if not served.levels:
+        return {"level": {"type": "null"}}
+    said = "Ask for an interval that the truth lies within so often."
+    return {"level": {"enum": [*served.levels, None], "description": said}}
 
 
 def _status(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
@@ -151,5 +169,25 @@ def _contract(served: Served, suffix: str, parameters: list[Any]) -> dict[str, A
         f"contract_{served.name}{suffix}",
         "Its own description: features with units and limits, metrics, lineage.",
         {"200": answer("The contract.", form), **errors(400, 404)},
+        parameters=parameters,
+    )
+
+
+def _drift(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
+    form = {
+        "type": "object",
+        "properties": {
+            "rows": {"type": "integer"},
+            "window_s": {"type": "number"},
+            "drifted": {"type": "array", "items": {"type": "string"}},
+            "columns": {"type": "array", "items": {"type": "object"}},
+        },
+        "required": ["rows", "window_s", "drifted", "columns"],
+    }
+    return operation(
+        TAG,
+        f"drift_{served.name}{suffix}",
+        "How requests and predictions compare with its training.",
+        {"200": answer("One entry a column.", form), **errors(400, 404)},
         parameters=parameters,
     )

@@ -1,6 +1,6 @@
 /** The part "Live": requests, latency, errors, workers and drift, from the service's own metrics. */
 
-import { card, element, table } from "./elements.js";
+import { card, drawn, element, table } from "./elements.js";
 import { between, parseExposition } from "./exposition.js";
 import { brief, duration } from "./numbers.js";
 import { plot } from "./plots.js";
@@ -94,25 +94,27 @@ async function showDrift(place, subject) {
 }
 
 /**
- * Show what the service tells of drift: lists of objects as tables, all else as words.
- *
- * @param {any} told
+ * @param {any} told - `{ rows, window_s, drifted, columns }`
  * @returns {HTMLElement[]}
  */
-function drifted(told) {
-  const shown = (it) => (typeof it === "number" ? brief(it) : it === null ? "–" : typeof it === "object" ? JSON.stringify(it) : String(it));
-  const lists = Object.entries(told).map(([name, it]) => [name, asRows(it)]).filter(([, rows]) => rows);
-  const plain = Object.entries(told).filter(([, it]) => it === null || typeof it !== "object");
-  const tables = lists.map(([name, rows]) => {
-    const columns = [...new Set(rows.flatMap(Object.keys))].filter((it) => rows.every((row) => row[it] === null || typeof row[it] !== "object"));
-    return table(columns.map((it) => (typeof rows[0][it] === "number" ? `#${it.replaceAll("_", " ")}` : it.replaceAll("_", " "))), rows.map((row) => columns.map((it) => shown(row[it]))), `Drift: ${name}`);
-  });
-  return [element("p", { class: "note" }, plain.map(([name, it]) => `${name.replaceAll("_", " ")}: ${shown(it)}`).join(" · ")), ...tables];
+function drifted({ rows, window_s: windowS, columns }) {
+  const lines = columns.map((it) => [
+    element("b", {}, it.column),
+    shares(it),
+    brief(it.missing), brief(it.out_of_range), brief(it.psi, 3), brief(it.p_adjusted, 2),
+    element("span", { class: it.verdict === "drifted" ? "message" : "note" }, it.verdict),
+  ]);
+  return [
+    element("p", { class: "note" }, `${rows.toLocaleString("en")} rows of the last ${duration(windowS)}, held against the training. Bars: how the training's rows lie in its bins, and, dark, those asked for.`),
+    table(["column", "shares", "#missing", "#outside", "#PSI", "#p", "verdict"], lines, "Drift by column"),
+  ];
 }
 
-function asRows(it) {
-  if (Array.isArray(it) && it.length && typeof it[0] === "object") return it;
-  if (it && typeof it === "object" && Object.values(it).length && Object.values(it).every((row) => row && typeof row === "object" && !Array.isArray(row)))
-    return Object.entries(it).map(([name, row]) => ({ name, ...row }));
-  return null;
+/** Each bin's share, as asked for before the training's. */
+function shares({ shares: now, training_shares: training }) {
+  const [width, height] = [8, 24];
+  const tallest = Math.max(...now, ...training, 1e-9);
+  const bar = (share, i, name, inset) => drawn("rect", { class: name, x: i * width + inset, width: width - 1 - 2 * inset, y: height - (share / tallest) * height, height: (share / tallest) * height });
+  return drawn("svg", { class: "shares", width: width * training.length, height, "aria-hidden": "true" },
+    training.map((it, i) => bar(it, i, "then", 0)), now.map((it, i) => bar(it, i, "now", 2)));
 }

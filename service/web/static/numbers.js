@@ -58,7 +58,8 @@ export function duration(seconds) {
   if (seconds === 0) return "0";
   if (seconds < 1e-3) return `${brief(seconds * 1e6, 3)} µs`;
   if (seconds < 1) return `${brief(seconds * 1e3, 3)} ms`;
-  return `${brief(seconds, 3)} s`;
+  if (seconds < 120) return `${brief(seconds, 3)} s`;
+  return seconds < 7200 ? `${brief(seconds / 60, 3)} min` : `${brief(seconds / 3600, 3)} h`;
 }
 
 /**

@@ -131,9 +131,7 @@ def test_golden_rows_that_make_no_table_are_refused(version, changes, message):
 
 
 def test_test_rows_are_read_back_and_described_by_their_hash(tmp_path):
-    rows = HeldOut(
-        ({"RM": 6.0, "ZONE": "north"}, {"RM": None, "ZONE": "b"}), (1.0, 2.0), (1.5, 2.5)
-    )
+    rows = HeldOut(((6.0, 1.0), (None, 2.0)), (1.0, 2.0), (1.5, 2.5))
     contracts.write_held_out(tmp_path, rows)
     contracts.write(tmp_path, contract(), GOLDEN_ROWS)
 
