@@ -18,12 +18,13 @@ BIN     := $(VENV)/bin
 RUN     := $(VENV)/.installed-run
 DEV     := $(VENV)/.installed-dev
 INSTALL := requirements/install-venv
+LISTS   := service training client
 SCRIPTS := .ci/run requirements/install-venv requirements/install-python-parts requirements/install-system \
            deploy/wait-healthy
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train promote rollback experiments serve lessons test unit integration e2e check format bench picture up down lock clean system
+.PHONY: help setup train promote rollback experiments serve lessons test unit integration e2e fuzz check format sbom audit bench picture up down lock clean system
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +70,17 @@ unit integration e2e: $(DEV)
 unit: ## Run the tests that need no TensorFlow and no socket
 integration: ## Run the tests with TensorFlow, files and processes
 e2e: system ## Run the tests of the whole stack
+
+fuzz: $(DEV) ## Try decoders and fast lane on mangled input; ARGS="--seconds 600" longer
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
+
+sbom: $(DEV) ## Write what each part is made of as CycloneDX, into sbom/
+	@mkdir -p sbom
+	@for list in $(LISTS); do $(BIN)/cyclonedx-py requirements --output-reproducible \
+	  -o sbom/hearth-$$list.cdx.json requirements/$$list.txt && echo "sbom/hearth-$$list.cdx.json"; done
+
+audit: $(DEV) ## Ask whether vulnerabilities of the pinned packages are known; needs a network
+	@for list in $(LISTS); do $(BIN)/pip-audit --require-hashes --disable-pip -r requirements/$$list.txt || exit 1; done
 
 check: $(DEV) ## Check format, style, types and scripts
 	@$(BIN)/ruff format --check .

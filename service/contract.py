@@ -19,6 +19,7 @@ it. It knows no heavy library and opens nothing at import.
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -446,9 +447,11 @@ def verify(version: Path, contract: Contract) -> None:
     """Check that the files of a version are those that its contract describes.
 
     Raises:
-        ContractError: A file is missing, or its content is another.
+        ContractError: A file is missing, or its content is another; or a name leads elsewhere.
     """
     for name, expected in contract.files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ContractError(f"{name!r} lies outside the version's folder")
         path = version / name
         if not path.is_file():
             raise ContractError(f"{name} is missing")
@@ -484,5 +487,5 @@ def _json(value: Any) -> bytes:
 def _decode(path: Path, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ContractError(f"{path.name} is not as it should be: {error}") from error

@@ -16,11 +16,13 @@ from service.http.flask_messages import (
     to_flask,
     to_request,
 )
-from service.http.messages import REQUEST_ID_HEADER, Response, find_api
+from service.http.messages import EXCHANGE, REQUEST_ID_HEADER, Response, find_api
 from service.http.pages import add_pages
 from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
+from service.security.guard import Guard
+from service.security.headers import browser_headers
 from service.web import page
 from service.web.openapi import Offered
 
@@ -46,6 +48,8 @@ class Parts:
         metrics_paths: Where it is to be had.
         spoken: The protocols with their routes and services, to tell programs.
         offered: The routes that settings turn on, for the OpenAPI document.
+        guard: Says who may do what; it is asked before Flask is.
+        encrypted: Whether callers come over TLS.
     """
 
     repository: Repository
@@ -56,6 +60,8 @@ class Parts:
     metrics_paths: Sequence[str] = ("/metrics",)
     spoken: Mapping[str, Any] = field(default_factory=dict)
     offered: Offered = field(default_factory=Offered)
+    guard: Guard = field(default_factory=Guard)
+    encrypted: bool = False
 
 
 def create_app(parts: Parts) -> flask.Flask:
@@ -72,12 +78,14 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     @app.before_request
     def begin() -> flask.Response | None:
         request = flask.request
-        exchange = parts.exchanges.begin(
-            request.method,
-            raw_path(),
-            request.remote_addr or "",
-            request.headers.get(REQUEST_ID_HEADER),
-        )
+        exchange = request.environ.get("asgi.scope", {}).get(EXCHANGE)
+        if exchange is None:  # nobody stands before Flask
+            exchange = parts.exchanges.begin(
+                request.method,
+                raw_path(),
+                request.remote_addr or "",
+                request.headers.get(REQUEST_ID_HEADER),
+            )
         keep_exchange(exchange)
         # A protocol's routes are its own: any method, any path below, its own errors.
         api = find_api(parts.apis, exchange.path)
@@ -87,6 +95,7 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     def end(response: flask.Response) -> flask.Response:
         exchange = current_exchange()
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
+        response.headers.update(browser_headers(exchange.path, encrypted=parts.encrypted))
         parts.exchanges.end(exchange, response.status_code)
         return response
 

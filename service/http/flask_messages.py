@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import flask
 
 from service.http.encoding import pack
-from service.http.messages import Request, Response
+from service.http.messages import EXCHANGE, Request, Response
 
 if TYPE_CHECKING:
     from service.exchange import Exchange
 
-_EXCHANGE: Final = "hearth.exchange"
-
 
 def keep_exchange(exchange: Exchange) -> None:
     """Keep what is known of the request at hand."""
-    flask.request.environ[_EXCHANGE] = exchange
+    flask.request.environ[EXCHANGE] = exchange
 
 
 def current_exchange() -> Exchange:
     """What is known of the request at hand."""
-    return cast("Exchange", flask.request.environ[_EXCHANGE])
+    return cast("Exchange", flask.request.environ[EXCHANGE])
 
 
 def raw_path() -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import flask
 
+from service import VERSION
 from service.errors import RouteNotFound
 from service.http.flask_messages import current_exchange, packed, raw_path
 from service.http.messages import JSON
@@ -16,25 +17,19 @@ from service.web.index import describe
 from service.web.static_files import StaticFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from service.http.app import Parts
 
 _HTML: Final = "text/html; charset=utf-8"
-# The page is made of its own files alone: nothing inline, nothing from elsewhere.
-PAGE_POLICY: Final = (
-    "default-src 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; "
-    "form-action 'self'"
-)
-# A report is one file with its pictures and style in it, and runs nothing.
-REPORT_POLICY: Final = (
-    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; "
-    "frame-ancestors 'self'; form-action 'none'"
-)
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
 def add_pages(app: flask.Flask, parts: Parts) -> None:
     """Add the routes to an application."""
-    _add_page(app, parts, StaticFiles())
+    files = StaticFiles()
+    _add_page(app, parts, files)
+    _add_files(app, files)
     _add_documents(app, parts)
 
 
@@ -45,17 +40,19 @@ def _add_page(app: flask.Flask, parts: Parts, files: StaticFiles) -> None:
         told = describe(parts.repository, parts.spoken, parts.metrics_paths)
         accepted = flask.request.accept_mimetypes
         if accepted.best_match([JSON, "text/html"]) == "text/html":
-            text = flask.render_template("page.html", told=told, files=files)
-            return _page(text.encode())
+            return _page(told, files)
         response = packed(json_body.encode(told), JSON)
         response.vary.add("Accept")
         return response
 
-    @app.get("/favicon.ico")
-    def icon() -> flask.Response:
-        # Asked for unasked, where a document names no icon: a training report does not.
-        return static(files.revision, "icon.svg")
+    @app.get("/page")
+    def shell() -> flask.Response:
+        # The page without what it shows: a browser has no key to send before it is there.
+        current_exchange().route = "page"
+        return _page(None, files)
 
+
+def _add_files(app: flask.Flask, files: StaticFiles) -> None:
     @app.get("/static/<revision>/<path:name>")
     def static(revision: str, name: str) -> flask.Response:
         current_exchange().route = "static"
@@ -72,7 +69,12 @@ def _add_page(app: flask.Flask, parts: Parts, files: StaticFiles) -> None:
         if revision in flask.request.path:
             response.headers["Cache-Control"] = _FOR_EVER
         response.make_conditional(flask.request)
-        return _guarded(response, PAGE_POLICY)
+        return response
+
+    @app.get("/favicon.ico")
+    def icon() -> flask.Response:
+        # Asked for unasked, where a document names no icon: a training report does not.
+        return static(files.revision, "icon.svg")
 
 
 def _add_documents(app: flask.Flask, parts: Parts) -> None:
@@ -81,7 +83,7 @@ def _add_documents(app: flask.Flask, parts: Parts) -> None:
     def report(_: str) -> flask.Response:
         current_exchange().route = "report"
         folder, name = page.find_report(parts.repository, raw_path())
-        return _guarded(flask.send_from_directory(folder, name), REPORT_POLICY)
+        return flask.send_from_directory(folder, name)
 
     @app.get("/examples/<path:_>", merge_slashes=False)
     def examples(_: str) -> flask.Response:
@@ -95,15 +97,9 @@ def _add_documents(app: flask.Flask, parts: Parts) -> None:
         return packed(json_body.encode(openapi.document(parts.repository, parts.offered)), JSON)
 
 
-def _page(text: bytes) -> flask.Response:
-    response = packed(text, _HTML)
+def _page(told: Mapping[str, Any] | None, files: StaticFiles) -> flask.Response:
+    text = flask.render_template("page.html", told=told, files=files, version=VERSION)
+    response = packed(text.encode(), _HTML)
     response.vary.add("Accept")
     response.headers["Cache-Control"] = "no-cache"
-    return _guarded(response, PAGE_POLICY)
-
-
-def _guarded(response: flask.Response, policy: str) -> flask.Response:
-    response.headers["Content-Security-Policy"] = policy
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
     return response

@@ -289,7 +289,7 @@ class Repository:
         )
 
     def _refuse(self, entry: _Model, number: int, files: Fingerprint, error: Exception) -> None:
-        reason = error.message if isinstance(error, HearthError) else f"unforeseen: {error!r}"
+        reason = _reason(error).replace(str(entry.config.base_path), "")
         before = entry.failures.get(number)
         tries = before.tries + 1 if before is not None and before.files == files else 1
         retry_at_s = self._clock() + self._retry.interval_s
@@ -360,3 +360,10 @@ def _settled_labels(entry: _Model) -> dict[str, int]:
         if number not in entry.served and before in entry.served:
             settled[label] = before
     return settled
+
+
+def _reason(error: Exception) -> str:
+    """Why a version is refused, for callers: of what nobody foresaw, the log has the rest."""
+    return (
+        error.message if isinstance(error, HearthError) else f"unforeseen: {type(error).__name__}"
+    )

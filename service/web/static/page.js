@@ -41,11 +41,10 @@ const which = document.getElementById("which");
 
 /** @type {Context} */
 const context = {
-  told: JSON.parse(document.getElementById("told").textContent),
+  told: JSON.parse(document.getElementById("told")?.textContent ?? "null"),
   model: null, subject: null, row: new Row([]), place: null, history: [],
   keepAddress, noteVersion,
 };
-context.place = { origin: location.origin, grpcPort: context.told.protocols.grpc?.port ?? null };
 let address = parseAddress(location.hash);
 let leave = () => {};
 let turn = 0;
@@ -54,6 +53,10 @@ let turn = 0;
 async function follow() {
   const mine = ++turn;
   const next = parseAddress(location.hash);
+  // Behind keys the page comes without what it shows.
+  context.told ??= await askIfThere("/");
+  if (context.told === null) return;
+  context.place = { origin: location.origin, grpcPort: context.told.protocols.grpc?.port ?? null };
   const model = context.told.models.find((it) => it.name === next.model) ?? context.told.models[0] ?? null;
   const version = model && chosenVersion(model, next.version);
   const known = context.subject;

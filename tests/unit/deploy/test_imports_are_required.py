@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
+    "jwt": "pyjwt",
     "keras": "tensorflow",  # brings it, in the version that fits
     "simdjson": "pysimdjson",
     "sklearn": "scikit-learn",

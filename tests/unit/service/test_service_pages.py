@@ -12,6 +12,7 @@ import pytest
 
 from service import contract as contracts
 from service.contract import Golden, HeldOut
+from service.security.scopes import Routes, Scope
 from service.web.static_files import FOLDER, StaticFiles
 from tests.unit.service.fakes import Adder, contract, version
 from tests.unit.service.test_service_http import Worker
@@ -103,12 +104,24 @@ def test_nothing_on_the_page_is_inline_or_from_elsewhere(worker):
     answer = worker.through_front("GET", "/", headers=BROWSER)
     page = answer.body.decode()
 
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert not re.search(r"<style|\sstyle=|\son\w+=|https?://", page)
     scripts = re.findall(r"<script(?![^>]*application/json)([^>]*)>", page)
     assert scripts
     assert all(" src=" in it for it in scripts)
+
+
+def test_the_page_for_those_with_keys_comes_without_what_it_shows(worker):
+    answer = worker.through_front("GET", "/page")
+
+    assert answer.status == 200
+    assert b"housing" not in answer.body
+    assert b"page.js" in answer.body
+    for path in ("/page", "/favicon.ico", f"/static/{StaticFiles().revision}/page.js"):
+        assert Routes().needed("GET", path) is None
+    for path in ("/", "/examples/housing/1", "/openapi.json", REPORT):
+        assert Routes().needed("GET", path) == Scope.READ
 
 
 def test_every_file_that_the_page_names_is_there(worker):
