@@ -286,6 +286,14 @@ class Client:
         """
         return self._get(f"{self._path()}/drift", _with("columns"))
 
+    def metrics(self) -> str:
+        """What the server counts, in Prometheus's text form.
+
+        Raises:
+            HearthError: As ``predict``.
+        """
+        return self._sender.send(self._request("GET", "/metrics")).body.decode()
+
     def pinned(self) -> Client:
         """A client of the very version that answers now, over the same connections.
 
