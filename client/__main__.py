@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from client import Client, HearthError, InvalidRequest, NotFound
+from client import Client, Credentials, Denied, HearthError, InvalidRequest, NotFound
 from client import _listing as listing
 from client._arguments import parse
 from client._csv import TableError, decoded, encoded
@@ -79,6 +79,9 @@ def _client(given: argparse.Namespace, transport: Transport | None) -> Client:
         retries=given.retries,
         chunk_rows=given.chunk_rows,
         transport=transport,
+        credentials=Credentials(
+            given.api_key, given.ca_file, given.certificate_file, given.key_file
+        ),
     )
 
 
@@ -119,10 +122,10 @@ def _predict_one(client: Client, given: argparse.Namespace) -> int:
 
 
 def _contract(client: Client) -> Contract | None:
-    """The contract; None where the server describes none."""
+    """The contract; None where the server describes none, or not to this caller."""
     try:
         return client.contract()
-    except (InvalidRequest, NotFound):
+    except (Denied, InvalidRequest, NotFound):
         return None
 
 

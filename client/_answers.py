@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from client._errors import HearthError, InvalidRequest, NotFound, ServerFault, Unavailable
+from client._errors import (
+    Denied,
+    HearthError,
+    InvalidRequest,
+    NotFound,
+    ServerFault,
+    Unavailable,
+)
 from client._intervals import Interval
 
 if TYPE_CHECKING:
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
 
 # Statuses that mean something else than their hundred does.
 ERROR_OF: Final[Mapping[int, type[HearthError]]] = {
+    401: Denied,
+    403: Denied,
     404: NotFound,
     408: Unavailable,
     429: Unavailable,

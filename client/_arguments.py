@@ -35,7 +35,9 @@ def parse(argv: Sequence[str] | None, environ: Mapping[str, str]) -> argparse.Na
 
     Args:
         argv: The arguments; None: the process's own.
-        environ: ``HEARTH_URL`` is the default for ``--url``.
+        environ: ``HEARTH_URL`` is the default for ``--url``, ``HEARTH_API_KEY`` and
+            ``HEARTH_CA_FILE`` for those flags. A key on the command line can be seen by others
+            on the machine.
 
     Returns:
         All settings; ``houses`` are split into ``pairs`` or a ``path``.
@@ -59,6 +61,10 @@ def _defaults(environ: Mapping[str, str], command: str) -> dict[str, Any]:
     return {
         "url": environ.get("HEARTH_URL") or DEFAULT_URL,
         "model": DEFAULT_MODEL,
+        "api_key": environ.get("HEARTH_API_KEY") or None,
+        "ca_file": environ.get("HEARTH_CA_FILE") or None,
+        "certificate_file": None,
+        "key_file": None,
         "version_number": None,
         "label": None,
         "timeout_s": WAIT_TIMEOUT_S if command == "wait" else 30.0,
@@ -83,6 +89,10 @@ def _common() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"time for one request with its retries (30); for wait, in all ({WAIT_TIMEOUT_S:g})",
     )
+    add("--api_key", metavar="KEY", help="an API key or token to show (HEARTH_API_KEY)")
+    add("--ca_file", metavar="FILE", help="certificates to trust (HEARTH_CA_FILE, the system's)")
+    add("--certificate_file", metavar="FILE", help="the client's own certificate")
+    add("--key_file", metavar="FILE", help="its private key (in certificate_file)")
     add("--retries", type=_at_least(0), metavar="N", help="send a request again so often (3)")
     return common
 

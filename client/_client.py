@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from client._credentials import Credentials
     from client._houses import House
     from client._intervals import Interval
     from client._transport import Response
@@ -52,6 +53,7 @@ class Client:
         chunk_rows: Most rows in one request.
         transport: What carries requests; None: an own ``HttpTransport``. Who gives one
             closes it.
+        credentials: What its own ``HttpTransport`` shows, and whom it trusts.
         clock: Tells the time and waits.
 
     Raises:
@@ -68,6 +70,7 @@ class Client:
     retries: int | Retry = 3
     chunk_rows: int = 1000
     transport: Transport | None = None
+    credentials: Credentials | None = None
     clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
@@ -75,7 +78,7 @@ class Client:
         self.url = self.url.rstrip("/")
         self._own: HttpTransport | None = None
         if self.transport is None:
-            self.transport = self._own = HttpTransport()
+            self.transport = self._own = HttpTransport(credentials=self.credentials)
         retries = policy(self.retries) if isinstance(self.retries, int) else self.retries
         self._sender = Retrying(self.transport, retries, self.clock)
         self._contract: Contract | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from service.contract import LOWER, UPPER, Contract, Distribution, Feature, Golden, Lineage, Target
-from training import histogram
+from training import fingerprint, histogram
 from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
@@ -89,6 +89,9 @@ def lineage(data: str, made_from: Fingerprint) -> Lineage:
         data_sha256=made_from.data_sha256,
         code_sha256=made_from.code_sha256,
         packages=made_from.packages,
+        recipe_sha256=fingerprint.hash_recipe(made_from.recipe),
+        seed=made_from.recipe.get("seed"),
+        commit=fingerprint.commit(),
     )
 
 

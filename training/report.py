@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract
+    from service.contract import Contract, Estimate
     from training.coverage import Seen
+    from training.data_card import DataCard
     from training.fit import History
     from training.split import Split
 
@@ -52,6 +53,7 @@ class Story:
         predicted: What the network predicts for the test rows, ``[n]``, thousand USD.
         seen: The test rows with their intervals, by level.
         agreement: How far the exported models stray, thousand USD, by place.
+        data: What people know of the table; None for nothing.
     """
 
     contract: Contract
@@ -60,6 +62,7 @@ class Story:
     predicted: NDArray[np.floating]
     seen: dict[float, Seen]
     agreement: dict[str, float]
+    data: DataCard | None = None
 
 
 class Picture(NamedTuple):
@@ -115,6 +118,7 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         recipe=_recipe(story.contract.recipe),
         correlations=_correlations(story.split),
         agreement=story.agreement,
+        data=story.data,
         validated=_validated(story.contract.recipe),
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
         colours={"light": plots.LIGHT, "dark": plots.DARK},
@@ -131,7 +135,21 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    made.filters["estimate"] = estimate
     return made
+
+
+def estimate(figure: Estimate, form: str = ".2f") -> str:
+    """A figure and its interval as text.
+
+    Args:
+        figure: The figure.
+        form: How a number is written.
+    """
+    value = format(figure.value, form)
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value} ({figure.low:{form}} to {figure.high:{form}})"
 
 
 def _pictures(story: Story) -> dict[str, Picture]:

@@ -9,10 +9,12 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
-from service.http.messages import REQUEST_ID_HEADER, Request, Response, find_api
+from service.http.messages import EXCHANGE, REQUEST_ID_HEADER, Request, Response, find_api
 from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
+from service.security.guard import Guard
+from service.security.headers import browser_headers
 from service.web import page
 from service.web.index import describe
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from service.http.messages import Api
     from service.repository.repository import Repository
 
-_EXCHANGE: Final = "hearth.exchange"
 _HTML: Final = "text/html; charset=utf-8"
 
 
@@ -40,6 +41,8 @@ class Parts:
         exposition: The metrics' text.
         metrics_paths: Where it is to be had.
         spoken: The protocols with their routes and services, to tell programs.
+        guard: Says who may do what; it is asked before Flask is.
+        encrypted: Whether callers come over TLS.
     """
 
     repository: Repository
@@ -49,6 +52,8 @@ class Parts:
     exposition: Callable[[], bytes]
     metrics_paths: Sequence[str] = ("/metrics",)
     spoken: Mapping[str, Any] = field(default_factory=dict)
+    guard: Guard = field(default_factory=Guard)
+    encrypted: bool = False
 
 
 def create_app(parts: Parts) -> flask.Flask:
@@ -65,13 +70,15 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     @app.before_request
     def begin() -> flask.Response | None:
         request = flask.request
-        exchange = parts.exchanges.begin(
-            request.method,
-            _raw_path(),
-            request.remote_addr or "",
-            request.headers.get(REQUEST_ID_HEADER),
-        )
-        request.environ[_EXCHANGE] = exchange
+        exchange = request.environ.get("asgi.scope", {}).get(EXCHANGE)
+        if exchange is None:  # nobody stands before Flask
+            exchange = parts.exchanges.begin(
+                request.method,
+                _raw_path(),
+                request.remote_addr or "",
+                request.headers.get(REQUEST_ID_HEADER),
+            )
+        request.environ[EXCHANGE] = exchange
         # A protocol's routes are its own: any method, any path below, its own errors.
         api = find_api(parts.apis, exchange.path)
         return None if api is None else _flask(api.answer(_request(exchange.path), exchange))
@@ -80,6 +87,7 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     def end(response: flask.Response) -> flask.Response:
         exchange = _exchange()
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
+        response.headers.update(browser_headers(exchange.path, encrypted=parts.encrypted))
         parts.exchanges.end(exchange, response.status_code)
         return response
 
@@ -144,7 +152,7 @@ def _answer_error(error: Exception) -> flask.Response:
 
 
 def _exchange() -> Exchange:
-    return cast("Exchange", flask.request.environ[_EXCHANGE])
+    return cast("Exchange", flask.request.environ[EXCHANGE])
 
 
 def _raw_path() -> str:

@@ -18,10 +18,11 @@ from service.inference.choice import ExecutorOptions, open_executor
 from service.inference.examples import to_examples
 from service.inference.joining import try_joining
 from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
-from service.inference.signature import DEFAULT_SIGNATURE, read_saved_model
+from service.inference.signature import DEFAULT_SIGNATURE, read_message, read_saved_model
 from service.repository.storage import fingerprint
 from service.repository.version import ModelVersion, takes_examples
 from service.repository.warming import samples, warm
+from service.security.graph_scan import check_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,12 +50,15 @@ class LoadOptions:
         warm_up_iterations: How often each of them is run.
         batching: How the requests for the version in a folder are joined, or None where that is
             to be found out; itself None for not at all.
+        allowed_operations: Operations that a SavedModel may have though they reach beyond it.
     """
 
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     read_warm_up: Callable[[Path, Mapping[str, Signature]], Sequence[Record]] | None = None
     warm_up_iterations: int = 1
     batching: Callable[[Path], BatchingParameters | None] | None = None
+    check: Callable[[Path], None] | None = None
+    allowed_operations: frozenset[str] = frozenset()
 
 
 def load_version(
@@ -73,12 +77,15 @@ def load_version(
         The version, ready to be served.
 
     Raises:
-        VersionRefused: Files are missing, broken, not those of the contract, the network
-            does not give the golden rows' outputs, or fails on a warm-up request.
+        VersionRefused: Files are missing, broken, not signed as asked, not those of the
+            contract, the network does not give the golden rows' outputs, or fails on a
+            warm-up request.
     """
     seen = fingerprint(path)
+    if options.check is not None:
+        options.check(path)
     contract = _described(path)
-    declared = _declared(path, options.executor.tags)
+    declared = _declared(path, options.executor.tags, options.allowed_operations)
     records = () if options.read_warm_up is None else options.read_warm_up(path / WARMUP, declared)
     opened = open_executor(
         path, executor, options.executor, described=contract is not None, samples=samples(records)
@@ -191,9 +198,12 @@ def _golden(path: Path) -> Golden:
         raise VersionRefused(str(error)) from error
 
 
-def _declared(path: Path, tags: Sequence[str]) -> Mapping[str, Signature]:
-    """The signatures of the SavedModel, where there is one."""
-    return read_saved_model(path, tags) if (path / SAVED_MODEL).is_file() else {}
+def _declared(path: Path, tags: Sequence[str], allowed: frozenset[str]) -> Mapping[str, Signature]:
+    """The signatures of the SavedModel, where there is one; its graph is looked at first."""
+    if not (path / SAVED_MODEL).is_file():
+        return {}
+    check_graph(read_message(path), allowed)
+    return read_saved_model(path, tags)
 
 
 def _replay(version: ModelVersion, contract: Contract, golden: Golden) -> None:

@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
+    "jwt": "pyjwt",
     "keras": "tensorflow",  # brings it, in the version that fits
     "simdjson": "pysimdjson",
     "sklearn": "scikit-learn",
@@ -24,8 +25,8 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 LISTS = {
-    "service": ("service", "protocol"),
-    "training": ("training",),
+    "service": ("service", "protocol", "signing"),
+    "training": ("training", "signing"),
     "client": ("client",),
 }
 
