@@ -1,4 +1,4 @@
-"""The command line: ``python -m client predict | explain | models | wait``.
+"""The command line: ``python -m client predict | explain | models | top | wait``.
 
 Exit codes: 0 it worked; 1 the server or the data is at fault; 2 the command line is;
 130 interrupted, or nobody reads the output any more.
@@ -21,6 +21,7 @@ from client._csv import TableError, decoded, encoded
 from client._part import Part
 from client._pricing import Run
 from client._progress import progress
+from client._top import watch
 
 if TYPE_CHECKING:
     import argparse
@@ -89,7 +90,7 @@ def _client(given: argparse.Namespace, transport: Transport | None) -> Client:
 def _command(given: argparse.Namespace) -> Callable[[Client, argparse.Namespace], int]:
     if given.command == "predict":
         return _predict_one if given.path is None else _predict_table
-    return {"explain": _explain, "models": _models, "wait": _wait}[given.command]
+    return {"explain": _explain, "models": _models, "top": _top, "wait": _wait}[given.command]
 
 
 def _failed(error: Exception) -> int:
@@ -198,6 +199,11 @@ def _models(client: Client, given: argparse.Namespace) -> int:
         print(json.dumps(versions))
     else:
         listing.show(versions, sys.stdout)
+    return 0
+
+
+def _top(client: Client, given: argparse.Namespace) -> int:
+    watch(client, sys.stdout, given.every_s, given.times)
     return 0
 
 

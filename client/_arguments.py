@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_predict, _add_explain, _add_models, _add_wait):
+    for add in (_add_predict, _add_explain, _add_models, _add_top, _add_wait):
         add(commands, common)
     return root
 
@@ -133,6 +133,16 @@ def _add_models(commands: Any, common: argparse.ArgumentParser) -> None:
         "models", parents=[common], allow_abbrev=False, help="show models and their versions"
     )
     models.add_argument("--json", action="store_true", help="answer in JSON")
+
+
+def _add_top(commands: Any, common: argparse.ArgumentParser) -> None:
+    top = commands.add_parser(
+        "top", parents=[common], allow_abbrev=False, help="watch what the server does"
+    )
+    top.add_argument(
+        "--every_s", type=seconds, default=1.0, metavar="SECONDS", help="between two looks (1)"
+    )
+    top.add_argument("--times", type=_at_least(1), metavar="N", help="looks to show (for ever)")
 
 
 def _add_wait(commands: Any, common: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from client._retrying import Clock, Retrying, SystemClock, policy
 from client._transport import HttpTransport, Request, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
     from typing import TypeVar
 
     import pandas as pd
@@ -54,6 +55,8 @@ class Client:
             sends many rows makes a request a chunk.
         retries: How often a request is sent again, or urllib3's own ``Retry``.
         chunk_rows: Most rows in one request.
+        request_id: The id that requests carry, for their logs and for ``feedback``; None: the
+            server makes one each.
         transport: What carries requests; None: an own ``HttpTransport``. Who gives one
             closes it.
         credentials: What its own ``HttpTransport`` shows, and whom it trusts.
@@ -72,6 +75,7 @@ class Client:
     timeout_s: float = 30.0
     retries: int | Retry = 3
     chunk_rows: int = 1000
+    request_id: str | None = None
     transport: Transport | None = None
     credentials: Credentials | None = None
     clock: Clock = field(default_factory=SystemClock)
@@ -238,6 +242,58 @@ class Client:
         """
         return self._get(f"{self._path()}/metadata", dict)
 
+    def under(self, request_id: str) -> Client:
+        """A client whose requests carry this id, over the same connections.
+
+        Args:
+            request_id: Up to 128 letters, digits and ``._:-``. What is priced under it should
+                fit one request: true prices are given by its id and the number of the row.
+        """
+        return dataclasses.replace(self, request_id=request_id)
+
+    def feedback(self, prices: Mapping[str, float | Sequence[float]]) -> Mapping[str, Any]:
+        """Give true prices for what was priced under an id of one's own; see ``under``.
+
+        Args:
+            prices: By request id, the true price of its house, or of each of its houses.
+
+        Returns:
+            ``matched``, how many found their prediction, and ``unmatched``, where those stood
+            that did not.
+
+        Raises:
+            NotFound: No such model, or the server keeps no predictions.
+            HearthError: As ``predict``.
+        """
+        given = [
+            {"request_id": request_id, "row": row, "price": price}
+            for request_id, several in prices.items()
+            for row, price in enumerate(several if isinstance(several, Sequence) else [several])
+        ]
+        body = json.dumps({"feedback": given}).encode()
+        request = self._request("POST", f"{self._model_path()}:feedback", body)
+        return _read(request, self._sender.send(request), _with("matched"))
+
+    def drift(self) -> Mapping[str, Any]:
+        """How the server's latest requests and prices compare with the model's training.
+
+        Returns:
+            ``rows``, ``drifted`` (names of columns) and ``columns``, as the server documents it.
+
+        Raises:
+            NotFound: No such model, version or label, or there is nothing to compare with.
+            HearthError: As ``predict``.
+        """
+        return self._get(f"{self._path()}/drift", _with("columns"))
+
+    def metrics(self) -> str:
+        """What the server counts, in Prometheus's text form.
+
+        Raises:
+            HearthError: As ``predict``.
+        """
+        return self._sender.send(self._request("GET", "/metrics")).body.decode()
+
     def pinned(self) -> Client:
         """A client of the very version that answers now, over the same connections.
 
@@ -376,10 +432,13 @@ class Client:
         return Unavailable(f"{self.model} has no version available", url=request.url)
 
     def _request(self, method: str, path: str, body: bytes = b"") -> Request:
-        return Request(method, self.url + path, body, self.timeout_s)
+        return Request(method, self.url + path, body, self.timeout_s, self.request_id)
+
+    def _model_path(self) -> str:
+        return f"/v1/models/{quote(self.model, safe='')}"
 
     def _path(self) -> str:
-        path = f"/v1/models/{quote(self.model, safe='')}"
+        path = self._model_path()
         if self.version is not None:
             return f"{path}/versions/{self.version}"
         if self.label is not None:
@@ -390,6 +449,16 @@ class Client:
 def _explanations(request: Request, response: Response, count: int) -> list[Explanation]:
     found = _answers.listed(request, response, "explanations", count)
     return _made(request, response, found, lambda parts: [Explanation.of(it) for it in parts])
+
+
+def _with(name: str) -> Callable[[Any], Mapping[str, Any]]:
+    """Reads an object that has a member of this name."""
+
+    def read(document: Any) -> Mapping[str, Any]:
+        document[name]
+        return dict(document)
+
+    return read
 
 
 def _read(request: Request, response: Response, read: Callable[[Any], _T]) -> _T:

@@ -12,6 +12,7 @@ it. It knows no heavy library and opens nothing at import.
         background.json               Background
         tf_serving_warmup_requests    TFRecord of PredictionLog
         report/                       what the training report shows
+          test.json                   HeldOut; older versions have none
         model-card.md                 what the version is for, and how good it is for whom
         model.sig                     who signed all of this, where somebody did
 """
@@ -39,6 +40,7 @@ GOLDEN: Final = "assets.extra/golden.json"
 BACKGROUND: Final = "assets.extra/background.json"
 WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
 REPORT: Final = "assets.extra/report"
+HELD_OUT: Final = "assets.extra/report/test.json"
 CARD: Final = "assets.extra/model-card.md"
 SIGNATURE: Final = "assets.extra/model.sig"
 
@@ -358,6 +360,20 @@ class Background(msgspec.Struct, frozen=True):
     false_alarms: float | None = None
 
 
+class HeldOut(msgspec.Struct, frozen=True):
+    """Rows that the network never learned from: what it says of them, and what is true.
+
+    Attributes:
+        instances: What the network reads, ``n`` rows in the contract's order; None is missing.
+        predictions: What the network gives for them, ``n`` values in the target's unit.
+        truths: What the table says, ``n`` values in the target's unit.
+    """
+
+    instances: tuple[tuple[float | None, ...], ...]
+    predictions: tuple[float, ...]
+    truths: tuple[float, ...]
+
+
 def write(version: Path, contract: Contract, golden: Golden) -> None:
     """Write golden rows and contract into a version folder that is not yet published.
 
@@ -450,6 +466,33 @@ def read_background(version: Path, contract: Contract) -> Background | None:
             f"expected at least one, of {width} features"
         )
     return background
+
+
+def write_held_out(version: Path, rows: HeldOut) -> None:
+    """Write test rows into a version folder whose contract is not yet written.
+
+    Args:
+        version: The folder.
+        rows: The rows with their outputs.
+    """
+    (version / HELD_OUT).parent.mkdir(parents=True, exist_ok=True)
+    (version / HELD_OUT).write_bytes(msgspec.json.encode(rows) + b"\n")
+
+
+def read_held_out(version: Path) -> HeldOut:
+    """Read a version's test rows.
+
+    Raises:
+        ContractError: They are missing, malformed, or rows and values differ in number.
+    """
+    path = version / HELD_OUT
+    if not path.is_file():
+        raise ContractError(f"{HELD_OUT} is missing")
+    rows = _decode(path, HeldOut)
+    counts = {len(rows.instances), len(rows.predictions), len(rows.truths)}
+    if len(counts) != 1:
+        raise ContractError(f"{HELD_OUT} has {sorted(counts)} entries, expected one number")
+    return rows
 
 
 def verify(version: Path, contract: Contract) -> None:

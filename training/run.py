@@ -247,6 +247,7 @@ def _tell(
         described, trained.split, trained.history, predicted, found.test, measured, known
     )
     report.write(story, folder / contract.REPORT)
+    contract.write_held_out(folder, describe.held_out(trained.split.test, predicted))
     (folder / contract.CARD).write_text(card.render(described, known), encoding="utf-8")
     contract.write_background(folder, background.background(trained.split.train))
     golden = trained.golden

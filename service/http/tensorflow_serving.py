@@ -15,6 +15,7 @@ from service.errors import InvalidRequest, ModelNotFound, RouteNotFound, Signatu
 from service.http.encoding import plain_body
 from service.http.messages import JSON, Api, Prediction, Response, refusal, version_header
 from service.inference.signature import DEFAULT_SIGNATURE
+from service.monitoring.feedback import parse_feedback
 from service.protocols import explanations, json_body, kserve_v1, levels, tensorflow_serving
 from service.protocols.examples import from_json
 
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from service.http.messages import Request, Shortcut
     from service.inference.executor import Tensors
     from service.monitoring.drift import Report
+    from service.monitoring.feedback import Feedback
     from service.protocols.tensorflow_serving import Route
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
 _PATHS: Final = re.compile(r"/v1/", re.IGNORECASE)
 # What computes much or reads files, however small the request.
-_LONG: Final = re.compile(r".*(:explain|/partial_dependence|/drift)", re.IGNORECASE)
+_LONG: Final = re.compile(r".*(:explain|:feedback|/partial_dependence|/drift)", re.IGNORECASE)
 _PROTOCOL: Final = "tensorflow_serving"
 _KSERVE: Final = "kserve_v1"
 _VARIES: Final = (("Vary", "User-Agent"),)
@@ -53,9 +55,11 @@ class Monitors:
 
     Attributes:
         drift: How those for a version compare with its training; None where nobody looks.
+        feedback: Joins true prices to them; None where they are not kept.
     """
 
     drift: Callable[[ModelVersion], Report] | None = None
+    feedback: Feedback | None = None
 
 
 class TensorFlowServing(Api):
@@ -91,6 +95,7 @@ class TensorFlowServing(Api):
             "contract": self._contract,
             "partial_dependence": self._partial_dependence,
             "drift": self._drift,
+            "feedback": self._feedback,
         }
 
     def owns(self, path: str) -> bool:
@@ -237,6 +242,24 @@ class TensorFlowServing(Api):
         version = self._find(route)
         exchange.answers(version)
         return self._of(version, msgspec.json.encode(self._monitors.drift(version)))
+
+    def _feedback(self, exchange: Exchange, route: Route, body: bytes) -> Response:
+        feedback = self._monitors.feedback
+        if feedback is None:
+            raise RouteNotFound("no predictions are kept here: --feedback_folder is not given")
+        if route.version is not None or route.label is not None:
+            raise InvalidRequest(
+                "feedback is given to a model, not to a version: "
+                "the request's id says which one predicted"
+            )
+        given = parse_feedback(json_body.parse(body))
+        if route.model not in self._repository.names():
+            raise ModelNotFound(f"Could not find any versions of model {route.model}")
+        exchange.model = route.model
+        joined = feedback.join(
+            route.model, given, lambda number: self._repository.find(route.model, number)
+        )
+        return self._answer(msgspec.json.encode(joined))
 
     def _answer(self, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> Response:
         return Response(200, body, JSON, headers + self._headers)

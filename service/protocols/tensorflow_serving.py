@@ -67,7 +67,7 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
 
 _POST: Final = re.compile(
     r"(?ai)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-    r"(?-i::(classify|regress|predict|explain))"
+    r"(?-i::(classify|regress|predict|explain|feedback))"
 )
 _GET: Final = re.compile(
     r"(?ai)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
@@ -88,8 +88,8 @@ class Route:
     """What a path below ``/v1`` asks for.
 
     Attributes:
-        verb: ``predict``, ``classify``, ``regress``, ``explain``, ``status``, ``metadata``,
-            ``contract``, ``partial_dependence``, ``drift`` or ``models``.
+        verb: ``predict``, ``classify``, ``regress``, ``explain``, ``feedback``, ``status``,
+            ``metadata``, ``contract``, ``partial_dependence``, ``drift`` or ``models``.
         model: The model's name; empty for ``models``.
         version: The version's number, where the path gives one.
         label: The version's label, where the path gives one.

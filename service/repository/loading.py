@@ -230,6 +230,7 @@ def _compare(
 ) -> None:
     of_it = "" if signature == DEFAULT_SIGNATURE else f" of {signature}"
     try:
+        version.signature(signature)  # says so if there is none
         outputs = version.predict(signature, inputs)
     except HearthError as error:
         raise VersionRefused(f"the golden rows{of_it} cannot be run: {error.message}") from error

@@ -6,7 +6,16 @@ from hashlib import sha256
 import pytest
 
 from service import contract as contracts
-from service.contract import BACKGROUND, CONTRACT, GOLDEN, Background, ContractError, Golden
+from service.contract import (
+    BACKGROUND,
+    CONTRACT,
+    GOLDEN,
+    HELD_OUT,
+    Background,
+    ContractError,
+    Golden,
+    HeldOut,
+)
 from tests.unit.service.fakes import contract
 
 GOLDEN_ROWS = Golden(((6.0, 50.0, 10.0), (5.0, 90.0, 30.0)), (66.0, 125.0))
@@ -167,3 +176,21 @@ def test_malformed_rows_of_explanations_are_refused_by_name(version, content):
 
     with pytest.raises(ContractError, match=r"background\.json is not as it should be"):
         contracts.read_background(version, contract())
+
+
+def test_test_rows_are_read_back_and_described_by_their_hash(tmp_path):
+    rows = HeldOut(((6.0, 1.0), (None, 2.0)), (1.0, 2.0), (1.5, 2.5))
+    contracts.write_held_out(tmp_path, rows)
+    contracts.write(tmp_path, contract(), GOLDEN_ROWS)
+
+    assert contracts.read_held_out(tmp_path) == rows
+    assert HELD_OUT in contracts.read(tmp_path).files
+
+
+def test_test_rows_without_as_many_truths_are_refused(tmp_path):
+    contracts.write_held_out(tmp_path, HeldOut(((6.0,),), (1.0,), (1.5, 2.5)))
+
+    with pytest.raises(ContractError, match=r"test\.json has \[1, 2\] entries"):
+        contracts.read_held_out(tmp_path)
+    with pytest.raises(ContractError, match=r"test\.json is missing"):
+        contracts.read_held_out(tmp_path / "elsewhere")
