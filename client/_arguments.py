@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_predict, _add_models, _add_top, _add_wait):
+    for add in (_add_predict, _add_explain, _add_models, _add_top, _add_wait):
         add(commands, common)
     return root
 
@@ -52,6 +52,8 @@ def parse(argv: Sequence[str] | None, environ: Mapping[str, str]) -> argparse.Na
     try:
         if given.command == "predict":
             _split_houses(given)
+        if given.command == "explain":
+            given.pairs = _only_pairs(given.house)
     except ValueError as error:
         root.error(str(error))
     return given
@@ -115,6 +117,17 @@ def _add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
     rows.metavar, rows.help = "N", "rows in one request (1000)"
 
 
+def _add_explain(commands: Any, common: argparse.ArgumentParser) -> None:
+    explain = commands.add_parser(
+        "explain",
+        parents=[common],
+        allow_abbrev=False,
+        help="say what the price of a house is made of",
+    )
+    explain.add_argument("house", nargs="+", metavar="NAME=NUMBER")
+    explain.add_argument("--json", action="store_true", help="answer in JSON")
+
+
 def _add_models(commands: Any, common: argparse.ArgumentParser) -> None:
     models = commands.add_parser(
         "models", parents=[common], allow_abbrev=False, help="show models and their versions"
@@ -156,6 +169,18 @@ def _split_houses(given: argparse.Namespace) -> None:
         raise ValueError("--json goes with NAME=NUMBER ..., not with a FILE")
     if given.pairs is not None and (given.output or given.restart):
         raise ValueError("--output and --restart go with a FILE, not with NAME=NUMBER ...")
+
+
+def _only_pairs(house: Sequence[str]) -> dict[str, float]:
+    """Read NAME=NUMBER pairs.
+
+    Raises:
+        ValueError: Something is none.
+    """
+    found = [_PAIR.fullmatch(part) for part in house]
+    if not all(found):
+        raise ValueError("give one house as NAME=NUMBER ...")
+    return _pairs([match for match in found if match])
 
 
 def _pairs(found: Sequence[re.Match[str]]) -> dict[str, float]:

@@ -114,6 +114,7 @@ def test_version_has_every_file_of_the_layout(version):
         "model.tflite",
         "assets.extra/contract.json",
         "assets.extra/golden.json",
+        "assets.extra/background.json",
         "assets.extra/model-card.md",
         "assets.extra/tf_serving_warmup_requests",
         "assets.extra/report/index.html",
