@@ -109,9 +109,8 @@ def _train(order: Order, data: bytes, made_from: fingerprint.Fingerprint) -> Non
         from training.run import run  # noqa: PLC0415
 
         published = run(order, rows, made_from, Console())
-    intervals = published.contract.intervals
-    _tell(published.contract.metrics)
-    for it in intervals.levels if intervals else ():
+    _tell(published.metrics)
+    for it in published.intervals.levels if published.intervals else ():
         seen = it.test
         print(
             f"{it.level:.0%} intervals hold {seen.share:.1%} of them "

@@ -12,6 +12,9 @@ from training import recipe
 from training.errors import RecipeError
 from training.rules import Rules
 
+_DESCRIPTION: Final = (
+    "Train the housing regressor and publish it as the model's candidate, if it is better."
+)
 _PLACES: Final = (
     "data", "models", "name", "force", "tensorboard", "alpha", "keep_served", "sign",
 )  # fmt: skip
@@ -72,7 +75,8 @@ def parser() -> argparse.ArgumentParser:
     """Build the parser: the places first, then one flag for each knob of the recipe."""
     made = Parser(
         prog="python -m training",
-        description="Train the housing regressor and publish it as the model's next version.",
+        description=_DESCRIPTION,
+        epilog=_commands(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -130,6 +134,13 @@ def _alpha(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"is {value:g}, outside (0, 1)")
     return value
+
+
+def _commands() -> str:
+    from training.commands import COMMANDS  # noqa: PLC0415 - it imports this module
+
+    lines = [f"  {name:10}{command.says}" for name, command in COMMANDS.items()]
+    return "\n".join(["commands (python -m training COMMAND --help):", *lines])
 
 
 def _add_places(made: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -114,16 +115,19 @@ def _interval(figure: Callable[..., Any], *samples: NDArray[np.float64]) -> Esti
     # Where all rows say the same there is nothing to draw.
     if len(samples[0]) < LEAST_ROWS or all(np.ptp(it) == 0 for it in samples):
         return Estimate(value)
-    drawn = stats.bootstrap(
-        samples,
-        figure,
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        confidence_level=LEVEL,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    with warnings.catch_warnings():
+        # Its warning says what its answer does: there is no such interval.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap(
+            samples,
+            figure,
+            paired=True,
+            vectorized=True,
+            n_resamples=_RESAMPLES,
+            confidence_level=LEVEL,
+            method="BCa",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
     low, high = float(drawn.low), float(drawn.high)
     return Estimate(value, low, high) if math.isfinite(low + high) else Estimate(value)
 

@@ -110,7 +110,7 @@ def again(version: Version, order: Order, data: bytes, console: Console) -> Verd
     made_from = fingerprint.take(order.recipe, data)
     rows = table.read(data, str(order.data))
     with tempfile.TemporaryDirectory(prefix="hearth-verify-") as folder:
-        run.build(order, rows, made_from, console, Path(folder), None)
+        run.build(order, rows, made_from, console, Path(folder), judged=False)
         before, now = _variables(version.folder), _variables(Path(folder))
     unequal = tuple(_unequal(before, now))
     return Verdict(tuple(differences(version.described, made_from)), len(before), unequal)

@@ -12,6 +12,7 @@ import numpy as np
 from service import contract
 from training import (
     agreement,
+    background,
     card,
     coverage,
     data_card,
@@ -41,34 +42,42 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from service.contract import Gate
-    from training.conformal import Intervals
+    from service.contract import Contract, Gate
     from training.coverage import Found
     from training.fingerprint import Fingerprint
     from training.flags import Order
     from training.progress import Watcher
+    from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Published:
+class Built:
+    """A version that is complete and not published yet.
+
+    Attributes:
+        metrics: How good it is.
+        intervals: Its intervals, and how often the truth lies within.
+        agreement: How far the exported models stray from Keras, thousand USD, by place.
+        gate: How it did beside the stable version; None where they were not compared.
+    """
+
+    metrics: Metrics
+    intervals: contract.Intervals | None
+    agreement: dict[str, float]
+    gate: Gate | None
+
+
+@dataclass(frozen=True)
+class Published(Built):
     """What a run made.
 
     Attributes:
         version: The version's folder.
-        contract: What it says of itself.
-        agreement: How far the exported models stray from Keras, thousand USD, by place.
         labels: What is stable and candidate now.
     """
 
     version: Path
-    contract: contract.Contract
-    agreement: dict[str, float]
     labels: dict[str, int]
-
-    @property
-    def gate(self) -> Gate | None:
-        """How it did beside the stable version; None where they were not compared."""
-        return self.contract.lineage.gate
 
     @property
     def unit(self) -> str:
@@ -87,10 +96,13 @@ class _Trained:
     split: Split
     history: History
     metrics: Metrics
-    found: Found
 
     def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         return _predictor(self.model)(batch).astype(np.float32)
+
+    @property
+    def golden(self) -> NDArray[np.float64]:
+        return describe.golden_rows(self.split.train, self.split.test)
 
 
 def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Console) -> Published:
@@ -113,14 +125,12 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
     """
     # The folder first: whoever may not write there learns it before the training.
     with publish.hidden_folder(order.model) as folder:
-        described, measured = build(
-            order, table, made_from, console, folder, labels.stable(order.model)
-        )
+        built = build(order, table, made_from, console, folder)
         if order.sign is not None:
             signing.sign(folder, order.sign)
         version = publish.publish(folder, order.model)
     labelled = labels.published(order.models, order.name, int(version.name))
-    return Published(version, described, measured, labelled.labels)
+    return Published(**vars(built), version=version, labels=labelled.labels)
 
 
 def build(
@@ -129,8 +139,9 @@ def build(
     made_from: Fingerprint,
     console: Console,
     folder: Path,
-    stable: Path | None,
-) -> tuple[contract.Contract, dict[str, float]]:
+    *,
+    judged: bool = True,
+) -> Built:
     """Train, check, and write a whole version into a folder.
 
     Args:
@@ -139,21 +150,22 @@ def build(
         made_from: The fingerprint to store.
         console: Where progress is shown.
         folder: An empty folder.
-        stable: The version that it must be better than; None for none.
+        judged: Whether it must be better than the stable version, where there is one.
 
-    Returns:
-        What the version says of itself, and how far the exported models stray from Keras.
+    Raises:
+        TrainingError: Nothing came of it; see ``run``.
     """
     trained = _train(order, table, console)
-    measured = _export(order, trained, folder)
-    described = _describe(order, trained, made_from)
+    require_better_than_mean(trained.metrics)
+    with console.status("finding how wide the intervals are"):
+        found = _find_intervals(order.recipe, trained)
+    measured = _export(order, trained, found, folder)
+    described = _describe(order, trained, found, made_from)
+    stable = labels.stable(order.model) if judged else None
     if stable is not None:
-        new = Version("the new network", folder, described)
-        judged = gate.judge(new, stable, table, order.rules)
-        lineage = msgspec.structs.replace(described.lineage, parent=int(stable.name), gate=judged)
-        described = msgspec.structs.replace(described, lineage=lineage)
-    _tell(order, trained, described, measured, folder)
-    return described, measured
+        described = _judge(order, table, stable, folder, described)
+    _tell(order, trained, found, described, folder, measured)
+    return Built(trained.metrics, found.described, measured, described.lineage.gate)
 
 
 def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
@@ -161,12 +173,12 @@ def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
     rows = split(table, recipe.features, recipe.split_seed, recipe.train_share)
     with watch(recipe.epochs, console) as shown, _logs(order.tensorboard) as logged:
         model, history = fit(recipe, rows, both(shown, logged))
-    metrics = evaluate(_predictor(model), rows)
-    require_better_than_mean(metrics)
-    with console.status("finding how wide the intervals are"):
-        predicted = _predictor(model)(rows.test.batch).astype(np.float32)
-        found = coverage.find(recipe, rows, predicted, network.unit(recipe))
-    return _Trained(model, rows, history, metrics, found)
+    return _Trained(model, rows, history, evaluate(_predictor(model), rows))
+
+
+def _find_intervals(recipe: Recipe, trained: _Trained) -> Found:
+    predicted = trained.predict(trained.split.test.batch)
+    return coverage.find(recipe, trained.split, predicted, network.unit(recipe))
 
 
 def _logs(folder: Path | None) -> AbstractContextManager[Watcher]:
@@ -179,20 +191,23 @@ def _predictor(model: Any) -> Predictor:
     return lambda batch: np.asarray(model.predict(batch, verbose=0))[:, 0]
 
 
-def _export(order: Order, trained: _Trained, folder: Path) -> dict[str, float]:
+def _export(order: Order, trained: _Trained, found: Found, folder: Path) -> dict[str, float]:
     """Write the network in all its forms, and check that they agree."""
-    intervals = trained.found.intervals
-    export.write_saved_model(trained.model, order.recipe.features, folder, intervals)
-    export.write_litert(folder, intervals)
+    export.write_saved_model(trained.model, order.recipe.features, folder, found.intervals)
+    export.write_litert(folder, found.intervals)
     export.write_warm_up(order.name, trained.split.train.batch, folder)
-    measured = _measure(trained, intervals, _golden(trained), folder)
+    batch = np.vstack([trained.split.test.batch, trained.golden.astype(np.float32)])
+    prices = trained.predict(batch)
+    measured = agreement.measure(
+        folder, trained.split.test.features, batch, prices, found.intervals.outputs(prices)
+    )
     agreement.require(measured, order.recipe.tolerance)
     return measured
 
 
-def _describe(order: Order, trained: _Trained, made_from: Fingerprint) -> contract.Contract:
+def _describe(order: Order, trained: _Trained, found: Found, made_from: Fingerprint) -> Contract:
     """What the version says of itself, but for its place among other versions."""
-    train, test, known = trained.split.train, trained.split.test, data_card.read(order.data)
+    train, test = trained.split.train, trained.split.test
     described = describe.contract(
         order.name,
         order.recipe,
@@ -201,39 +216,40 @@ def _describe(order: Order, trained: _Trained, made_from: Fingerprint) -> contra
         describe.lineage(order.data.name, made_from),
         made_from,
     )
+    known = data_card.read(order.data)
     kinds = measures.kinds(test.frame, test.prices, () if known is None else known.groups)
     slices = measures.slices(kinds, test.prices, trained.predict(test.batch))
-    return msgspec.structs.replace(
-        described, slices=tuple(slices), intervals=trained.found.described
-    )
+    return msgspec.structs.replace(described, intervals=found.described, slices=tuple(slices))
+
+
+def _judge(
+    order: Order, table: pd.DataFrame, stable: Path, folder: Path, described: Contract
+) -> Contract:
+    """The contract with how the version did beside the stable one."""
+    new = Version("the new network", folder, described)
+    judged = gate.judge(new, stable, table, order.rules)
+    lineage = msgspec.structs.replace(described.lineage, parent=int(stable.name), gate=judged)
+    return msgspec.structs.replace(described, lineage=lineage)
 
 
 def _tell(
     order: Order,
     trained: _Trained,
-    described: contract.Contract,
-    measured: dict[str, float],
+    found: Found,
+    described: Contract,
     folder: Path,
+    measured: dict[str, float],
 ) -> None:
     """Write report, card and golden rows; the contract, with all checksums, last."""
-    rows, found, known = trained.split, trained.found, data_card.read(order.data)
-    predicted = trained.predict(rows.test.batch)
-    story = report.Story(described, rows, trained.history, predicted, found.test, measured, known)
+    known = data_card.read(order.data)
+    predicted = trained.predict(trained.split.test.batch)
+    story = report.Story(
+        described, trained.split, trained.history, predicted, found.test, measured, known
+    )
     report.write(story, folder / contract.REPORT)
+    contract.write_held_out(folder, describe.held_out(trained.split.test, predicted))
     (folder / contract.CARD).write_text(card.render(described, known), encoding="utf-8")
-    golden = _golden(trained)
+    contract.write_background(folder, background.background(trained.split.train))
+    golden = trained.golden
     predictions = trained.predict(golden.astype(np.float32))
     contract.write(folder, described, describe.golden(golden, predictions, found.intervals))
-
-
-def _golden(trained: _Trained) -> NDArray[np.float64]:
-    return describe.golden_rows(trained.split.train, trained.split.test)
-
-
-def _measure(
-    trained: _Trained, intervals: Intervals, golden: NDArray[np.float64], folder: Path
-) -> dict[str, float]:
-    batch = np.vstack([trained.split.test.batch, golden.astype(np.float32)])
-    features = trained.split.test.features
-    prices = trained.predict(batch)
-    return agreement.measure(folder, features, batch, prices, intervals.outputs(prices))

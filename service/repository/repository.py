@@ -170,6 +170,16 @@ class Repository:
         """Numbers of the versions served, by model."""
         return {name: sorted(entry.served) for name, entry in self._models.items()}
 
+    def config(self, model: str) -> ModelConfig | None:
+        """How a model is to be served; None for one that is not."""
+        entry = self._models.get(model)
+        return None if entry is None else entry.config
+
+    def labels(self, model: str) -> dict[str, int]:
+        """The number that each label of a model points to; none for a model not known."""
+        entry = self._models.get(model)
+        return {} if entry is None else dict(entry.labels)
+
     def versions(self) -> list[ModelVersion]:
         """The versions served, of all models."""
         models = [entry.served for _, entry in sorted(self._models.items())]

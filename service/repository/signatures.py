@@ -9,8 +9,8 @@ References:
 
 from __future__ import annotations
 
+import ast
 import importlib.util
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _LIMIT_S: Final = 300.0  # large models take their time to be hashed
-# What the library says of a changed file goes on with both hashes, as Python writes bytes.
-_HASHES: Final = re.compile(r": Expected 'Digest\(.*?\)', Actual 'Digest\(.*?\)'")
+# What the library begins with where files differ; a list of sentences follows, as Python writes it.
+_MISMATCH: Final = "Signature mismatch: "
+_HASHES: Final = ": Expected 'Digest"  # with this a sentence goes on to tell bytes
 _ANY_KEY: Final = "-"  # in the place of a version: check the keys alone
 
 
@@ -140,8 +141,17 @@ def _files(signature: Path) -> Any:
 
 
 def _told(error: Exception, key: str) -> str:
-    reason = _HASHES.sub("", " ".join(str(error).split())) or type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if reason.startswith(_MISMATCH):
+        reason = "; ".join(it.partition(_HASHES)[0] for it in _listed(reason))
     return f"its signature does not hold with {key}: {reason}"
+
+
+def _listed(reason: str) -> list[str]:
+    try:
+        return list(ast.literal_eval(reason.removeprefix(_MISMATCH)))
+    except (SyntaxError, ValueError):
+        return [reason]
 
 
 if __name__ == "__main__":
