@@ -15,7 +15,8 @@ from urllib3.util import Retry, parse_url
 from client import _answers
 from client._contract import Contract, VersionStatus
 from client._errors import HearthError, InvalidRequest, NotFound, Unavailable
-from client._houses import Row, encode, is_table, rows_of
+from client._explanation import Explanation
+from client._houses import Form, Row, encode, is_table, rows_of
 from client._retrying import Clock, Retrying, SystemClock, policy
 from client._transport import HttpTransport, Request, Transport
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 DEFAULT_URL: Final = "http://127.0.0.1:8501"
 DEFAULT_MODEL: Final = "housing"
 _POLL_S: Final = 0.2
+# A server explains so many in one request, whatever the model.
+_EXPLAINED_ROWS: Final = 10
 
 
 @dataclass(eq=False)
@@ -164,6 +167,37 @@ class Client:
         """
         return self._predict_chunks(rows, first, level, _answers.intervals)
 
+    @overload
+    def explain(self, houses: pd.DataFrame) -> list[Explanation]: ...
+    @overload
+    def explain(self, houses: NDArray[Any]) -> Any: ...
+    @overload
+    def explain(self, houses: House) -> Explanation: ...
+    @overload
+    def explain(self, houses: Sequence[House]) -> list[Explanation]: ...
+    def explain(self, houses: Any) -> Any:
+        """Say what the prices of houses are made of.
+
+        Args:
+            houses: As for ``predict``.
+
+        Returns:
+            An ``Explanation`` for one house or an array ``[k]``; else a list of them.
+
+        Raises:
+            NotFound: No such model, version or label, or the version lacks what
+                explanations need.
+            HearthError: As ``predict``.
+        """
+        if is_table(houses):
+            from client import _tables  # noqa: PLC0415  pandas, which who holds a table has
+
+            pinned = self.pinned()
+            return pinned._explain_rows(_tables.rows_of(houses, pinned.contract()))  # noqa: SLF001  another Client
+        rows, form = rows_of(houses)
+        explained = self._explain_rows(rows)
+        return explained[0] if form is Form.ONE else explained
+
     def contract(self) -> Contract:
         """What the model takes and gives. Where the version is fixed, asked for once.
 
@@ -252,6 +286,14 @@ class Client:
         """
         return self._get(f"{self._path()}/drift", _with("columns"))
 
+    def metrics(self) -> str:
+        """What the server counts, in Prometheus's text form.
+
+        Raises:
+            HearthError: As ``predict``.
+        """
+        return self._sender.send(self._request("GET", "/metrics")).body.decode()
+
     def pinned(self) -> Client:
         """A client of the very version that answers now, over the same connections.
 
@@ -325,6 +367,14 @@ class Client:
             return _tables.with_prices(table, contract, self.predict_rows(rows))
         return _tables.with_intervals(table, contract, self.predict_intervals(rows, level))
 
+    def _explain_rows(self, rows: Sequence[Row]) -> list[Explanation]:
+        step = min(self.chunk_rows, _EXPLAINED_ROWS)
+        starts = range(0, len(rows), step)
+        chunks = [
+            self._ask("explain", rows[it : it + step], it, None, _explanations) for it in starts
+        ]
+        return [explanation for chunk in chunks for explanation in chunk]
+
     def _predict_chunks(
         self,
         rows: Sequence[Row],
@@ -335,19 +385,21 @@ class Client:
         read_so_far: list[_T] = []
         for start in range(0, len(rows), self.chunk_rows):
             chunk = rows[start : start + self.chunk_rows]
-            read_so_far += self._predict_chunk(chunk, first + start, level, read)
+            read_so_far += self._ask("predict", chunk, first + start, level, read)
         return read_so_far
 
-    def _predict_chunk(
+    def _ask(
         self,
+        verb: str,
         rows: Sequence[Row],
         first: int,
         level: float | None,
         read: Callable[[Request, Response, int], list[_T]],
     ) -> list[_T]:
+        """Send a chunk of rows; errors have the caller's numbers of rows."""
         try:
             body = encode(rows, self.signature_name, level)
-            request = self._request("POST", f"{self._path()}:predict", body)
+            request = self._request("POST", f"{self._path()}:{verb}", body)
             return read(request, self._sender.send(request), len(rows))
         except HearthError as error:
             _answers.renumber(error, first)
@@ -394,6 +446,11 @@ class Client:
         return path
 
 
+def _explanations(request: Request, response: Response, count: int) -> list[Explanation]:
+    found = _answers.listed(request, response, "explanations", count)
+    return _made(request, response, found, lambda parts: [Explanation.of(it) for it in parts])
+
+
 def _with(name: str) -> Callable[[Any], Mapping[str, Any]]:
     """Reads an object that has a member of this name."""
 
@@ -405,7 +462,10 @@ def _with(name: str) -> Callable[[Any], Mapping[str, Any]]:
 
 
 def _read(request: Request, response: Response, read: Callable[[Any], _T]) -> _T:
-    document = _answers.decode(request, response)
+    return _made(request, response, _answers.decode(request, response), read)
+
+
+def _made(request: Request, response: Response, document: Any, read: Callable[[Any], _T]) -> _T:
     try:
         return read(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -53,6 +53,7 @@ from service.rpc.tensorflow_serving import TensorFlowServing
 from service.security.audit import AuditLog
 from service.security.entrance import Entrance, check_entrance
 from service.web.index import protocols
+from service.web.openapi import Offered
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -127,6 +128,7 @@ class Process:
             exposition=self._exposition,
             metrics_paths=metrics_paths(settings.monitoring_config_file),
             spoken=protocols(settings),
+            offered=_offered(settings),
             guard=self.entrance.rest,
             encrypted=self.entrance.rest_tls is not None,
         )
@@ -213,6 +215,17 @@ class Process:
     def _exposition(self) -> bytes:
         self._observations.hand_on()
         return self._metrics.exposition()
+
+
+def _offered(settings: Settings) -> Offered:
+    return Offered(
+        metrics_paths=tuple(metrics_paths(settings.monitoring_config_file)),
+        vertex_health_route=settings.vertex_health_route,
+        vertex_predict_route=settings.vertex_predict_route,
+        default_model=settings.default_model,
+        model_control=settings.allow_model_control,
+        drift=settings.drift_window_s > 0,
+    )
 
 
 def _apis(

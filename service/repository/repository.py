@@ -175,6 +175,11 @@ class Repository:
         entry = self._models.get(model)
         return None if entry is None else entry.config
 
+    def labels(self, model: str) -> dict[str, int]:
+        """The number that each label of a model points to; none for a model not known."""
+        entry = self._models.get(model)
+        return {} if entry is None else dict(entry.labels)
+
     def versions(self) -> list[ModelVersion]:
         """The versions served, of all models."""
         models = [entry.served for _, entry in sorted(self._models.items())]
