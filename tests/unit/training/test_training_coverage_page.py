@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.training.tracts import QUICK, tracts
 from training.coverage import page
-from training.coverage.__main__ import main
+from training.coverage.__main__ import main, parser
 from training.coverage.study import Quarters, Share, Study, study
 from training.recipe import NAMED
 
@@ -25,9 +25,12 @@ def test_page_is_made_from_the_stored_numbers(stored):
     assert (DOCS / page.PAGE).read_text() == page.render(stored)
 
 
-def test_page_has_both_recipes_in_enough_splits(stored):
-    assert [it.recipe for it in stored] == list(NAMED)[: len(stored)]
-    assert all(it.splits >= 20 for it in stored)
+def test_page_has_the_splits_that_the_command_makes(stored):
+    made = parser().parse_args([]).splits
+
+    assert {it.recipe: it.splits for it in stored} == {
+        name: made[name] for name in list(NAMED)[: len(stored)]
+    }
 
 
 def test_levels_hold_over_the_splits(stored):
@@ -71,8 +74,9 @@ def test_study_counts_every_tested_row_once():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--splits", "0"], "0 is outside [1, 1000]"),
-        (["--recipes", "worst"], "--recipes has 'worst', not one of tutorial, best"),
+        (["--splits", "tutorial=0"], "tutorial=0 is outside [1, 1000]"),
+        (["--splits", "best=2,worst=3"], "'worst' is not one of tutorial, best"),
+        (["--splits", "best"], "invalid _splits value: 'best'"),
     ],
 )
 def test_wrong_flag_is_named(capsys, arguments, said):
