@@ -27,7 +27,6 @@ from training import (
     signing,
     tensorboard,
 )
-from training.columns import TARGET
 from training.comparison import Version
 from training.evaluate import Metrics, Predictor, evaluate, require_better_than_mean
 from training.fit import History, fit
@@ -59,12 +58,14 @@ class Built:
         intervals: Its intervals, and how often the truth lies within.
         agreement: How far the exported models stray from Keras, thousand USD, by place.
         gate: How it did beside the stable version; None where they were not compared.
+        unit: The target's.
     """
 
     metrics: Metrics
     intervals: contract.Intervals | None
     agreement: dict[str, float]
     gate: Gate | None
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,6 @@ class Published(Built):
 
     version: Path
     labels: dict[str, int]
-
-    @property
-    def unit(self) -> str:
-        """The target's unit."""
-        return TARGET.unit
 
     @property
     def page(self) -> Path:
@@ -165,7 +161,8 @@ def build(
     if stable is not None:
         described = _judge(order, table, stable, folder, described)
     _tell(order, trained, found, described, folder, measured)
-    return Built(trained.metrics, found.described, measured, described.lineage.gate)
+    judged_as, unit = described.lineage.gate, described.target.unit
+    return Built(trained.metrics, found.described, measured, judged_as, unit)
 
 
 def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:

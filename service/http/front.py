@@ -76,6 +76,8 @@ class Front:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        if self.health.draining:
+            send = _closing(send)
         exchange = self._begin(scope)
         try:
             gate.enter(self._guard, exchange, _headers(scope), scope.get(CERTIFICATE, ()))
@@ -91,8 +93,6 @@ class Front:
             return
         exchange.started_s = time.perf_counter()
         scope[EXCHANGE] = exchange
-        if self.health.draining:
-            send = _closing(send)
         request = _request(scope, body)
         api = find_api(self._apis, request.path)
         if api is not None:
@@ -269,7 +269,8 @@ def _closing(send: Send) -> Send:
 
     async def send_closing(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
+            others = [it for it in message["headers"] if it[0] != b"connection"]
+            message["headers"] = [*others, (b"connection", b"close")]
         await send(message)
 
     return send_closing
