@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from tests.unit.training.tracts import QUICK, tracts
@@ -28,9 +29,7 @@ def test_page_is_made_from_the_stored_numbers(stored):
 def test_page_has_the_splits_that_the_command_makes(stored):
     made = parser().parse_args([]).splits
 
-    assert {it.recipe: it.splits for it in stored} == {
-        name: made[name] for name in list(NAMED)[: len(stored)]
-    }
+    assert {it.recipe: it.splits for it in stored} == {name: made[name] for name in NAMED}
 
 
 def test_levels_hold_over_the_splits(stored):
@@ -54,6 +53,17 @@ def test_verdict_names_the_evener_widths_and_what_they_cost():
         "At 90% the quarters by predicted price are 4 points apart with widths by price, "
         "15 points with widths that are constant; the mean widths are 12.4 and 0.9 thousand USD."
     )
+
+
+def test_a_quarter_without_rows_has_no_share():
+    rows = tracts(60)
+    rows.frame["LSTAT"] = np.arange(60) // 58  # nearly all are 0
+
+    found = study("quick", QUICK, rows, 2, 1.0)
+
+    (shares,) = (it.shares["constant"] for it in found.quarters if it.by == "LSTAT")
+    assert shares[1:3] == (None, None)
+    assert "-, -" in page.render([found])
 
 
 def test_study_counts_every_tested_row_once():
