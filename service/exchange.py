@@ -7,21 +7,46 @@ import logging
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 
 from service.errors import HearthError, InternalError
+from service.inference.futures import Timed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
     from service.repository.version import ModelVersion
+
+_Outputs = TypeVar("_Outputs")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log: Final = logging.getLogger("hearth.exchange")
 
 
+class Trace(Protocol):
+    """A request's part of a trace.
+
+    Attributes:
+        id: The trace's id, 32 hexadecimal digits.
+        context: The request's own place in it, as W3C's trace context writes it.
+    """
+
+    @property
+    def id(self) -> str: ...  # noqa: D102 - above
+
+    @property
+    def context(self) -> str: ...  # noqa: D102 - above
+
+
 class Exchange(msgspec.Struct, gc=False):
-    """What is known of one request while it is answered, for log and metrics.
+    """What is known of one request while it is answered, for log, metrics and traces.
+
+    A request for inference goes through four stages: its body is *decoded* into arrays, it may
+    have to *wait* for a thread, for others to be joined with and for the event loop, the network
+    *runs*, and the outputs are *encoded*.
 
     Attributes:
         request_id: The caller's own id, or a new one.
@@ -36,6 +61,10 @@ class Exchange(msgspec.Struct, gc=False):
         rows: Rows predicted.
         outcome: ``ok``, or the class of the error.
         error: The error's message.
+        waited_s: Seconds that it waited for a thread before anybody looked at it.
+        decoded_s: When its inputs were arrays, on the same clock as ``started_s``.
+        stages: Seconds of the first three stages, once they are over; the last is what is left.
+        trace: Its part of a trace; None if it is not traced.
     """
 
     request_id: str
@@ -50,11 +79,46 @@ class Exchange(msgspec.Struct, gc=False):
     rows: int = 0
     outcome: str = "ok"
     error: str = ""
+    waited_s: float = 0.0
+    decoded_s: float = 0.0
+    stages: tuple[float, float, float] | None = None
+    trace: Trace | None = None
 
     def answers(self, version: ModelVersion) -> None:
         """Note which version answers."""
         self.model = version.model
         self.version = version.number_text
+
+    def taken(self) -> None:
+        """Note that a thread has begun on it."""
+        self.waited_s = time.perf_counter() - self.started_s
+
+    def decoded(self) -> None:
+        """Note that its inputs are arrays."""
+        self.decoded_s = time.perf_counter()
+
+    def run(self, network: Callable[[], _Outputs]) -> _Outputs:
+        """Have a network run, and note how long it took."""
+        began_s = time.perf_counter()
+        outputs = network()
+        self._ran(began_s, time.perf_counter())
+        return outputs
+
+    def collect(self, outputs: Future[_Outputs]) -> _Outputs:
+        """What a network gave elsewhere; notes how long that took."""
+        given = outputs.result()
+        if isinstance(outputs, Timed):
+            self._ran(outputs.began_s, outputs.ended_s)
+        return given
+
+    def _ran(self, began_s: float, ended_s: float) -> None:
+        if self.stages is not None:  # one of several runs
+            decode_s, wait_s, run_s = self.stages
+            self.stages = (decode_s, wait_s, run_s + ended_s - began_s)
+            return
+        decode_s = self.decoded_s - self.started_s - self.waited_s
+        wait_s = self.waited_s + began_s - self.decoded_s + time.perf_counter() - ended_s
+        self.stages = (decode_s, wait_s, ended_s - began_s)
 
     def failed(self, error: Exception) -> HearthError:
         """Note what went wrong.

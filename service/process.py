@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from service.config_files import (
@@ -30,8 +31,11 @@ from service.http.vertex import Vertex
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
 from service.monitoring.access_log import AccessLog, parse_access_log
+from service.monitoring.levels import states
 from service.monitoring.metrics import Metrics
+from service.monitoring.tensorflow_serving import ServingMetrics
 from service.protocols.open_inference_dataplane import Dataplane
+from service.protocols.tensorflow_serving_grpc import CODE_OF
 from service.protocols.warm_up import read_warm_up
 from service.repository.config import ModelConfig, parse_config
 from service.repository.control import Control
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
 
 
 _log: Final = logging.getLogger("hearth.process")
+_METRICS_PATH: Final = "/metrics"
 _RPC_TLS: Final = "--ssl_config_file"
 _REST_TLS: Final = "--rest_ssl_config_file"
 _BATCHING_FLAG: Final = "--batching_parameters_file"
@@ -83,7 +88,7 @@ class Process:
 
     def __init__(self, settings: Settings, agreement: Agreement) -> None:
         self.settings = settings
-        self._metrics = Metrics()
+        self._metrics = Metrics(serving=_serving_metrics(settings))
         self.repository = _repository(settings, self._metrics)
         self.health = Health(self.repository)
         access_log = AccessLog(
@@ -104,8 +109,7 @@ class Process:
             apis=_apis(settings, self.repository, self.health, dataplane),
             health=self.health,
             exchanges=exchanges,
-            exposition=self._metrics.exposition,
-            metrics_paths=_metrics_paths(settings),
+            metrics=_published(settings, self._metrics),
             spoken=protocols(settings),
         )
         services = _services(
@@ -148,13 +152,21 @@ class Process:
         tls = _tls(self.settings, _REST_TLS)
         return None if tls is None else tls_context(tls)
 
-    def hand_on_metrics(self) -> None:
-        """Let other workers' scrapes see what this one has counted."""
+    def hand_on_metrics(self, lag_s: float = 0.0) -> None:
+        """Let other workers' scrapes see what this one has counted, and how it stands.
+
+        Args:
+            lag_s: Seconds that the event loop came late to it.
+        """
         self._metrics.hand_on()
+        pending = {"rest": self._front.answering.pending}
+        if self.rpc is not None:
+            pending["grpc"] = self.rpc.under_way
+        self._metrics.look(states(self.repository), lag_s, pending)
 
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""
-        self._metrics.worker_started()
+        self._metrics.worker_started(self.settings.workers)
         self._watcher.start()
         if self.rpc is not None:
             self.rpc.start()
@@ -208,7 +220,7 @@ def check_files(settings: Settings) -> None:
     Raises:
         InvalidRequest: One cannot.
     """
-    _metrics_paths(settings)
+    _serving_path(settings)
     for flag, file in _tls_files(settings).items():
         if file is not None:
             check_tls(flag, read_tls(flag, file))
@@ -228,10 +240,30 @@ def _tls(settings: Settings, flag: str) -> Tls | None:
     return None if file is None else read_tls(flag, file)
 
 
-def _metrics_paths(settings: Settings) -> list[str]:
+def _serving_path(settings: Settings) -> str | None:
+    """Where metrics under TensorFlow Serving's names are to be had; None for nowhere."""
     path = settings.monitoring_config_file
-    further = None if path is None else read_metrics_path(path)
-    return ["/metrics"] if further in {None, "/metrics"} else ["/metrics", str(further)]
+    asked = None if path is None else read_metrics_path(path)
+    if asked == _METRICS_PATH:
+        raise InvalidRequest(
+            f"--monitoring_config_file: path is {asked}, where Hearth's own metrics are; give "
+            f"another, or none for TensorFlow Serving's own"
+        )
+    return asked
+
+
+def _serving_metrics(settings: Settings) -> ServingMetrics | None:
+    if _serving_path(settings) is None:
+        return None
+    return ServingMetrics({it.__name__: code.name for it, code in CODE_OF.items()})
+
+
+def _published(
+    settings: Settings, metrics: Metrics
+) -> dict[str, Callable[[str], tuple[bytes, str]]]:
+    further = _serving_path(settings)
+    own: dict[str, Callable[[str], tuple[bytes, str]]] = {_METRICS_PATH: metrics.published}
+    return own if further is None else {**own, further: metrics.serving_published}
 
 
 def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
@@ -357,7 +389,7 @@ def _batching(settings: Settings) -> Callable[[Path], BatchingParameters | None]
 
 
 def _repository(settings: Settings, metrics: Metrics) -> Repository:
-    options = _load_options(settings)
+    options = replace(_load_options(settings), observer=metrics.batches)
 
     def load(model: str, number: int, path: Path) -> ModelVersion:
         return load_version(model, number, path, settings.executor, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import flask
@@ -10,7 +11,6 @@ from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
 from service.http.messages import REQUEST_ID_HEADER, Request, Response, find_api
-from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
 from service.web import page
@@ -37,8 +37,8 @@ class Parts:
         apis: The protocols, each with routes of its own.
         health: Liveness and readiness.
         exchanges: Begins and ends requests for log and metrics.
-        exposition: The metrics' text.
-        metrics_paths: Where it is to be had.
+        metrics: Where metrics are to be had, and what is to be had there: from what the asker
+            accepts to a text and its type.
         spoken: The protocols with their routes and services, to tell programs.
     """
 
@@ -46,8 +46,7 @@ class Parts:
     apis: Sequence[Api]
     health: Health
     exchanges: Exchanges
-    exposition: Callable[[], bytes]
-    metrics_paths: Sequence[str] = ("/metrics",)
+    metrics: Mapping[str, Callable[[str], tuple[bytes, str]]]
     spoken: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,7 +91,7 @@ def _add_pages(app: flask.Flask, parts: Parts) -> None:
         if accepted.best_match(["application/json", "text/html"]) == "text/html":
             text = flask.render_template("page.html", models=page.views(parts.repository))
             return _flask(Response(200, text.encode(), _HTML))
-        told = describe(parts.repository, parts.spoken, parts.metrics_paths)
+        told = describe(parts.repository, parts.spoken, [*parts.metrics])
         return _flask(Response(200, json_body.encode(told)))
 
     # The path is read as it came: a model's name may hold an encoded slash.
@@ -122,12 +121,14 @@ def _add_operations(app: flask.Flask, parts: Parts) -> None:
         _exchange().error = problem
         return _flask(Response(503, json_body.encode({"ready": False, "reason": problem})))
 
-    def metrics() -> flask.Response:
-        _exchange().route = "metrics"
-        return _flask(Response(200, parts.exposition(), CONTENT_TYPE))
+    for path, published in parts.metrics.items():
+        app.add_url_rule(path, f"metrics {path}", partial(_metrics, published))
 
-    for path in parts.metrics_paths:
-        app.add_url_rule(path, f"metrics {path}", metrics)
+
+def _metrics(published: Callable[[str], tuple[bytes, str]]) -> flask.Response:
+    _exchange().route = "metrics"
+    text, content_type = published(flask.request.headers.get("Accept", ""))
+    return _flask(Response(200, text, content_type))
 
 
 def _answer_error(error: Exception) -> flask.Response:

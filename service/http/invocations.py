@@ -163,7 +163,8 @@ class Invocations(Api):
             body = invocations.encode(outputs, answer_type)
             return Response(200, body, answer_type, version_header(version.number))
 
-        return Prediction(version, invocation.signature_name, inputs, encode)
+        exchange.decoded()
+        return Prediction(version, invocation.signature_name, inputs, exchange, encode)
 
 
 def _check_method(request: Request, expected: str) -> None:

@@ -73,19 +73,19 @@ class Prediction(msgspec.Struct, frozen=True):
         signature: The signature.
         inputs: An array for every input of the signature; or serialised ``tf.Example``
             messages, for a signature that takes those.
+        exchange: Where it is noted how long things took.
         encode: From the outputs to the answer.
     """
 
     version: ModelVersion
     signature: str
     inputs: dict[str, NDArray[Any]] | list[bytes]
+    exchange: Exchange
     encode: Callable[[Tensors], Response]
 
     def run(self) -> Response:
         """Run it in this thread; see ``ModelVersion.predict``."""
-        if isinstance(self.inputs, dict):
-            return self.encode(self.version.predict(self.signature, self.inputs))
-        return self.encode(self.version.run_examples(self.signature, self.inputs))
+        return self.encode(self.exchange.run(self._outputs))
 
     def submit(self) -> Future[dict[str, NDArray[Any]]]:
         """Let it be joined with others that wait; see ``ModelVersion.submit``."""
@@ -95,7 +95,13 @@ class Prediction(msgspec.Struct, frozen=True):
 
     def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> Response:
         """Make the answer of outputs that are there."""
-        return self.encode(outputs.result())
+        given = self.exchange.collect(outputs)
+        return self.encode(given)
+
+    def _outputs(self) -> dict[str, NDArray[Any]]:
+        if isinstance(self.inputs, dict):
+            return self.version.predict(self.signature, self.inputs)
+        return self.version.run_examples(self.signature, self.inputs)
 
 
 def refusal(status: int, body: bytes) -> Response:

@@ -108,6 +108,7 @@ class OpenInference(Api):
         exchange.protocol, exchange.route = PROTOCOL, route.verb
         exchange.answers(version)
         exchange.rows = len(batch)
+        exchange.stages = (prepared_s - exchange.started_s, 0.0, computed_s - prepared_s)
         self._dataplane.answered(version, exchange, prepared_s, computed_s)
         return _packed(answer, head, version.number)
 

@@ -6,6 +6,7 @@ It knows no web framework: Flask and the event loop call the same functions.
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -82,6 +83,7 @@ class TensorFlowServing(Api):
         if route.verb != "predict":
             return None
         find, place = self._repository.find, (route.model, route.version, route.label)
+        clock = time.perf_counter
 
         def answer(body: bytes, exchange: Exchange) -> Response | None:
             try:
@@ -90,7 +92,9 @@ class TensorFlowServing(Api):
                 if direct is None:
                     return None
                 batch = tensorflow_serving.parse_rows(body, direct.feature_names)
+                decoded_s = clock()
                 outputs = None if batch is None else direct.run(batch)
+                ran_s = clock()
                 text = None if outputs is None else tensorflow_serving.encode_rows(outputs)
             except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
                 return None
@@ -99,6 +103,7 @@ class TensorFlowServing(Api):
             exchange.protocol, exchange.route = _PROTOCOL, route.verb
             exchange.answers(version)
             exchange.rows = len(batch)
+            exchange.stages = (decoded_s - exchange.started_s, 0.0, ran_s - decoded_s)
             return self._of(version, text)
 
         return answer
@@ -134,7 +139,8 @@ class TensorFlowServing(Api):
             answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
             return self._of(version, answer)
 
-        return Prediction(version, request.signature_name, inputs, encode)
+        exchange.decoded()
+        return Prediction(version, request.signature_name, inputs, exchange, encode)
 
     def _run_examples(self, exchange: Exchange, route: Route, body: bytes) -> Prediction:
         request = tensorflow_serving.parse_inference(body)
@@ -147,9 +153,12 @@ class TensorFlowServing(Api):
         examples = from_json(request.document, route.verb)
         exchange.rows = len(examples)
         write = _RESULTS[route.verb]
-        return Prediction(
-            version, name, examples, lambda it: self._of(version, write(it, len(examples)))
-        )
+
+        def encode(outputs: Tensors) -> Response:
+            return self._of(version, write(outputs, len(examples)))
+
+        exchange.decoded()
+        return Prediction(version, name, examples, exchange, encode)
 
     def _models(self, _exchange: Exchange, _route: Route, _body: bytes) -> Response:
         return self._answer(json_body.encode({"models": self._repository.names()}))

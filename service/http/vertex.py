@@ -85,7 +85,8 @@ class Vertex(Api):
             exchange.rows = len(next(iter(outputs.values()), ()))
             return Response(200, answer, headers=version_header(version.number))
 
-        return Prediction(version, request.signature_name, inputs, encode)
+        exchange.decoded()
+        return Prediction(version, request.signature_name, inputs, exchange, encode)
 
 
 def _unless_taken(method: str, route: str) -> str:

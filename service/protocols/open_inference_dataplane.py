@@ -121,6 +121,7 @@ class Dataplane:
             self._statistics.failed(version.model, version.number, _since(exchange))
             raise
         prepared_ns = _since(exchange)
+        exchange.decoded()
         names = request.output_names
         return Inference(
             self._statistics, version, name, inputs, names, exchange, encode, prepared_ns
@@ -288,7 +289,7 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     def run(self) -> _Answer:
         """Have it computed here."""
         try:
-            return self._answer(self.version.predict(self.signature, self.inputs))
+            return self._answer(self.exchange.run(self._outputs))
         except Exception:
             self._failed()
             raise
@@ -304,10 +305,14 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> _Answer:
         """Answer with what was computed elsewhere."""
         try:
-            return self._answer(outputs.result())
+            given = self.exchange.collect(outputs)
+            return self._answer(given)
         except Exception:
             self._failed()
             raise
+
+    def _outputs(self) -> dict[str, NDArray[Any]]:
+        return self.version.predict(self.signature, self.inputs)
 
     def _answer(self, outputs: Tensors) -> _Answer:
         exchange = self.exchange

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -55,6 +55,21 @@ class VersionStatus:
     error: str = ""
 
 
+class WarmUp(NamedTuple):
+    """The requests that a version was warmed up with.
+
+    Attributes:
+        records: How many.
+        seconds: How long they took.
+    """
+
+    records: int = 0
+    seconds: float = 0.0
+
+
+_NOT_WARMED_UP: Final = WarmUp()
+
+
 @dataclass(frozen=True)
 class ModelVersion:
     """A loaded version: its description and what runs it.
@@ -68,6 +83,7 @@ class ModelVersion:
         contract: Its own description, where it carries one.
         fingerprint: Its files as they were when it was loaded.
         loaded_at: When, in seconds since 1970.
+        warm_up: How it was warmed up.
         number_text: The number as text, as each answer carries it.
         direct: The shortest way to run each signature that has one.
     """
@@ -80,6 +96,7 @@ class ModelVersion:
     contract: Contract | None
     fingerprint: Fingerprint
     loaded_at: float
+    warm_up: WarmUp = _NOT_WARMED_UP
     number_text: str = field(init=False, repr=False)
     direct: Mapping[str, Direct] = field(init=False, repr=False)
     _bounds: _Bounds | None = field(init=False, repr=False)

@@ -146,6 +146,7 @@ class Calls:
 
 def _answered(method: Method, message: bytes, exchange: Exchange) -> bytes | Inference[Any]:
     """The response; of a version that joins what is to be submitted."""
+    exchange.taken()
     request = _read(method, message)
     if method.prepare is None:
         return _written(method.answer(request, exchange))  # type: ignore[misc]

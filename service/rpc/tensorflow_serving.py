@@ -132,6 +132,7 @@ class TensorFlowServing:
         if wanted:
             wire.check_filter(wanted, signature)
         exchange.rows = _rows(inputs)
+        exchange.decoded()
         return _Prediction(version, name, inputs, wanted, exchange, self._as_content)
 
     def prepare_classify(
@@ -150,7 +151,8 @@ class TensorFlowServing:
         version = self._find(request, exchange)
         examples = from_input(request.input)
         exchange.rows = len(examples)
-        return _on_examples(kind, version, request.model_spec, examples)
+        exchange.decoded()
+        return _on_examples(kind, version, request.model_spec, examples, exchange)
 
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, exchange: Exchange
@@ -159,16 +161,17 @@ class TensorFlowServing:
         version = self._find(_checked_tasks(request), exchange)
         examples = from_input(request.input)
         exchange.rows = len(examples)
+        exchange.decoded()
         response = inference_pb2.MultiInferenceResponse()
         for task in request.tasks:
             result = response.results.add()
             if task.method_name == wire.CLASSIFY_METHOD:
                 kind: Any = classification_pb2.ClassificationResponse
-                filled = _on_examples(kind, version, task.model_spec, examples).run()
+                filled = _on_examples(kind, version, task.model_spec, examples, exchange).run()
                 result.classification_result.CopyFrom(filled.result)
             else:
                 kind = regression_pb2.RegressionResponse
-                filled = _on_examples(kind, version, task.model_spec, examples).run()
+                filled = _on_examples(kind, version, task.model_spec, examples, exchange).run()
                 result.regression_result.CopyFrom(filled.result)
             result.model_spec.CopyFrom(filled.model_spec)
         return response
@@ -231,7 +234,7 @@ class _Prediction:
         signature: Name of the signature.
         inputs: Its arrays.
         wanted: Names of the outputs to send; all if empty.
-        exchange: Where the rows are noted.
+        exchange: Where rows and times are noted.
         as_content: Numbers go into ``tensor_content``.
     """
 
@@ -244,7 +247,9 @@ class _Prediction:
 
     def run(self) -> predict_pb2.PredictResponse:
         """Have it computed here."""
-        return self._answer(self.version.predict(self.signature, self.inputs))
+        return self._answer(
+            self.exchange.run(lambda: self.version.predict(self.signature, self.inputs))
+        )
 
     def submit(self) -> Future[Outputs]:
         """Have it computed elsewhere."""
@@ -252,7 +257,8 @@ class _Prediction:
 
     def finish(self, outputs: Future[Outputs]) -> predict_pb2.PredictResponse:
         """Answer with what was computed."""
-        return self._answer(outputs.result())
+        given = self.exchange.collect(outputs)
+        return self._answer(given)
 
     def _answer(self, outputs: Tensors) -> predict_pb2.PredictResponse:
         self.exchange.rows = _rows(outputs)
@@ -269,17 +275,21 @@ class _OnExamples:
         version: What is to answer it.
         signature: Name of the signature.
         examples: The serialised messages.
+        exchange: Where it is noted how long things took.
         kind: Class of the response.
     """
 
     version: ModelVersion
     signature: str
     examples: Sequence[bytes]
+    exchange: Exchange
     kind: Any
 
     def run(self) -> Any:
         """Have it computed here."""
-        return self._answer(self.version.run_examples(self.signature, self.examples))
+        return self._answer(
+            self.exchange.run(lambda: self.version.run_examples(self.signature, self.examples))
+        )
 
     def submit(self) -> Future[Outputs]:
         """Have it computed elsewhere."""
@@ -287,7 +297,8 @@ class _OnExamples:
 
     def finish(self, outputs: Future[Outputs]) -> Any:
         """Answer with what was computed."""
-        return self._answer(outputs.result())
+        given = self.exchange.collect(outputs)
+        return self._answer(given)
 
     def _answer(self, outputs: Tensors) -> Any:
         _, fill = _RESULTS[self.kind]
@@ -304,11 +315,16 @@ def _rows(arrays: Tensors) -> int:
 
 
 def _on_examples(
-    kind: Any, version: ModelVersion, spec: model_pb2.ModelSpec, examples: Sequence[bytes]
+    kind: Any,
+    version: ModelVersion,
+    spec: model_pb2.ModelSpec,
+    examples: Sequence[bytes],
+    exchange: Exchange,
 ) -> _OnExamples:
     """What a request on examples asks of a version."""
     verb, _ = _RESULTS[kind]
-    return _OnExamples(version, wire.example_signature(version, spec, verb), examples, kind)
+    signature = wire.example_signature(version, spec, verb)
+    return _OnExamples(version, signature, examples, exchange, kind)
 
 
 def _checked_tasks(request: inference_pb2.MultiInferenceRequest) -> Any:
