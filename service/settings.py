@@ -259,7 +259,7 @@ class Settings:
         default=False, meaning="Let pages of other origins ask (CORS).", read=_switch
     )
     monitoring_config_file: Path | None = _knob(
-        None, "Text form of a MonitoringConfig: a further path for the metrics.", Path
+        None, "Text form of a MonitoringConfig: a path for TensorFlow Serving's metrics.", Path
     )
     ssl_config_file: Path | None = _knob(None, "Text form of an SSLConfig: TLS for gRPC.", Path)
     rest_ssl_config_file: Path | None = _knob(

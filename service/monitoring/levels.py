@@ -177,7 +177,7 @@ class WorkerLevels:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, meaning: str, *labels: str) -> Gauge:
-            mode = "livemax" if "pid" in labels else "livesum"
+            mode = "livemax" if "worker" in labels else "livesum"
             return Gauge(name, meaning, labels, registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
         self._workers = gauge("hearth_workers", "Workers that are up.")
@@ -189,17 +189,17 @@ class WorkerLevels:
         )
         self._heartbeat = gauge(
             "hearth_worker_heartbeat_timestamp_seconds",
-            "When a worker's event loop last had its turn, seconds since 1970.", "pid",
+            "When a worker's event loop last had its turn, seconds since 1970.", "worker",
         )  # fmt: skip
         self._lag = gauge(
             "hearth_worker_loop_lag_seconds",
-            "How late a worker's event loop came to its last quarter of a second.", "pid",
+            "How late a worker's event loop came to its last quarter of a second.", "worker",
         )  # fmt: skip
         self._memory = gauge(
-            "hearth_worker_resident_memory_bytes", "Memory that a worker holds.", "pid"
+            "hearth_worker_resident_memory_bytes", "Memory that a worker holds.", "worker"
         )
         self._started = gauge(
-            "hearth_worker_start_time_seconds", "When a worker began, seconds since 1970.", "pid"
+            "hearth_worker_start_time_seconds", "When a worker began, seconds since 1970.", "worker"
         )
         self._pending = gauge(
             "hearth_requests_pending",
@@ -234,10 +234,10 @@ class WorkerLevels:
             lag_s: Seconds that it came late.
             pending: Requests that wait, by transport.
         """
-        pid = _pid()
-        self._heartbeat.labels(pid).set(time.time())
-        self._lag.labels(pid).set(lag_s)
-        self._memory.labels(pid).set(_resident_bytes())
+        worker = _pid()
+        self._heartbeat.labels(worker).set(time.time())
+        self._lag.labels(worker).set(lag_s)
+        self._memory.labels(worker).set(_resident_bytes())
         for transport, requests in pending.items():
             self._pending.labels(transport).set(requests)
         before_s, self._cpu_s = self._cpu_s, time.process_time()
@@ -245,6 +245,7 @@ class WorkerLevels:
 
 
 def _pid() -> str:
+    """What a worker goes by; prometheus_client keeps the label ``pid`` to itself."""
     return str(os.getpid())
 
 

@@ -144,8 +144,11 @@ class Tallies:
         numbers[bisect_left(bounds, encode)] += 1
         numbers[-1] += encode
         numbers = counts.wait
-        numbers[bisect_left(bounds, wait) if wait else 0] += 1
-        numbers[-1] += wait
+        if wait:
+            numbers[bisect_left(bounds, wait)] += 1
+            numbers[-1] += wait
+        else:
+            numbers[0] += 1
 
     def growth(self) -> Iterator[Growth]:
         """What has been counted since this was last asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -152,13 +153,16 @@ class TensorFlowServing:
             if direct is None or direct.input != template.input:
                 return None
             batch = template.batch(message)
+            decoded_s = time.perf_counter()
             outputs = direct.run(batch)
+            ran_s = time.perf_counter()
             response = None if outputs is None else template.answer(version, outputs)
         except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
             return None
         if response is not None:
             exchange.answers(version)
             exchange.rows = len(batch)
+            exchange.stages = (decoded_s - exchange.started_s, 0.0, ran_s - decoded_s)
         return response
 
     def learn(self, message: bytes, prediction: _Prediction) -> None:

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from service.monitoring.metrics import Metrics
+from service.monitoring.tensorflow_serving import ServingMetrics
 from service.settings import WITHOUT_EFFECT, knobs
 
 ROOT = Path(__file__).parents[3]
@@ -48,6 +49,21 @@ def test_every_metric_has_its_row_with_its_labels():
             collector._type,
             ", ".join(collector._labelnames) + (" " if collector._labelnames else ""),
         )
+    assert rows == expected
+
+
+def test_every_metric_of_tensorflow_serving_has_its_row_with_its_labels():
+    rows = {
+        name: (kind, {*filter(None, labels.strip().split(", "))})
+        for name, kind, labels in re.findall(
+            r"^\| `(:tensorflow:[\w:]+)` \| (\w+) \| ([\w, ]*)\|", OPERATIONS, re.MULTILINE
+        )
+    }
+
+    collectors = list(ServingMetrics({})._registry._collector_to_names)
+    expected = {it._name: (it._type, {*it._labelnames}) for it in collectors}
+    # This one is the count of our own requests.
+    expected[":tensorflow:serving:request_count"] = ("counter", {"model_name", "status"})
     assert rows == expected
 
 
