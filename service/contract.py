@@ -53,6 +53,11 @@ class Distribution(msgspec.Struct, frozen=True):
         std: Standard deviation (population).
         median: Middle value: what a page shows as typical.
         deciles: The quantiles 0, 0.1, ..., 1: eleven values, ascending.
+        edges: Bounds of the bins in which later values are compared with these, float32 and
+            ascending: bin i is above ``edges[i]`` up to and with ``edges[i + 1]``, the first
+            with its lower bound too. None in a version that was made before.
+        shares: Each bin's share of the training rows; they add up to 1.
+        rows: Training rows that were counted.
     """
 
     minimum: float
@@ -61,6 +66,9 @@ class Distribution(msgspec.Struct, frozen=True):
     std: float
     median: float
     deciles: tuple[float, ...]
+    edges: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    rows: int = 0
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -84,12 +92,23 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What the network predicts."""
+    """What the network predicts.
+
+    Attributes:
+        name: The column's name in the table.
+        meaning: One phrase for people.
+        unit: The unit of every number here.
+        training: How the training rows were distributed.
+        predicted: How the network's own predictions for them were: narrower than the truth,
+            so that it is with these that later predictions are compared. None in a version
+            that was made before.
+    """
 
     name: str
     meaning: str
     unit: str
     training: Distribution
+    predicted: Distribution | None = None
 
 
 class Lineage(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -15,8 +15,10 @@ from service.errors import HearthError, InternalError
 from service.inference.futures import Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from concurrent.futures import Future
+
+    from numpy.typing import NDArray
 
     from service.repository.version import ModelVersion
 
@@ -39,6 +41,22 @@ class Trace(Protocol):
 
     @property
     def context(self) -> str: ...  # noqa: D102 - above
+
+
+class Computed(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What a version was given and what it made of it.
+
+    Attributes:
+        version: The version.
+        signature: Name of the signature that ran.
+        inputs: Its arrays.
+        outputs: What came out.
+    """
+
+    version: ModelVersion
+    signature: str
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
 
 
 class Exchange(msgspec.Struct, gc=False):
@@ -65,6 +83,7 @@ class Exchange(msgspec.Struct, gc=False):
         decoded_s: When its inputs were arrays, on the same clock as ``started_s``.
         stages: Seconds of the first three stages, once they are over; the last is what is left.
         trace: Its part of a trace; None if it is not traced.
+        computed: What a version computed for it; None for nothing.
     """
 
     request_id: str
@@ -83,6 +102,7 @@ class Exchange(msgspec.Struct, gc=False):
     decoded_s: float = 0.0
     stages: tuple[float, float, float] | None = None
     trace: Trace | None = None
+    computed: Computed | None = None
 
     def answers(self, version: ModelVersion) -> None:
         """Note which version answers."""
@@ -97,21 +117,17 @@ class Exchange(msgspec.Struct, gc=False):
         """Note that its inputs are arrays."""
         self.decoded_s = time.perf_counter()
 
-    def run(self, network: Callable[[], _Outputs]) -> _Outputs:
-        """Have a network run, and note how long it took."""
-        began_s = time.perf_counter()
-        outputs = network()
-        self._ran(began_s, time.perf_counter())
-        return outputs
-
     def collect(self, outputs: Future[_Outputs]) -> _Outputs:
         """What a network gave elsewhere; notes how long that took."""
         given = outputs.result()
         if isinstance(outputs, Timed):
-            self._ran(outputs.began_s, outputs.ended_s)
+            self.ran(outputs.began_s, outputs.ended_s)
         return given
 
-    def _ran(self, began_s: float, ended_s: float) -> None:
+    def ran(self, began_s: float, ended_s: float) -> None:
+        """Note when its network ran, on the same clock as ``started_s``."""
+        if not self.decoded_s:
+            return  # a request that is not for inference alone
         if self.stages is not None:  # one of several runs
             decode_s, wait_s, run_s = self.stages
             self.stages = (decode_s, wait_s, run_s + ended_s - began_s)

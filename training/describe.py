@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from service.contract import Contract, Distribution, Feature, Golden, Lineage, Target
+from training import histogram
 from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
@@ -22,23 +24,47 @@ if TYPE_CHECKING:
 _GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a network learned from.
+
+    Attributes:
+        rows: The training rows.
+        predicted: What it predicts for them, ``[n]``, thousand USD.
+    """
+
+    rows: Rows
+    predicted: NDArray[np.float32]
+
+
 def contract(
-    name: str, recipe: Recipe, train: Rows, metrics: Metrics, lineage: Lineage, stored: Fingerprint
+    name: str,
+    recipe: Recipe,
+    learned: Learned,
+    metrics: Metrics,
+    lineage: Lineage,
+    stored: Fingerprint,
 ) -> Contract:
     """Describe a version.
 
     Args:
         name: The model's name.
         recipe: How it was trained.
-        train: The rows it was trained on.
+        learned: The rows it was trained on, and what it makes of them.
         metrics: How good it is.
         lineage: Where it comes from.
         stored: What it was made from; its recipe is the one stored.
     """
     return Contract(
         model=name,
-        features=tuple(_feature(it, train) for it in recipe.features),
-        target=Target(TARGET.name, TARGET.meaning, TARGET.unit, distribution(train.prices)),
+        features=tuple(_feature(it, learned.rows) for it in recipe.features),
+        target=Target(
+            TARGET.name,
+            TARGET.meaning,
+            TARGET.unit,
+            distribution(learned.rows.prices),
+            distribution(learned.predicted),
+        ),
         input=INPUT,
         output=OUTPUT,
         tolerance=recipe.tolerance,
@@ -72,6 +98,7 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
         values: ``[n]``, at least one.
     """
     deciles = np.quantile(values, np.linspace(0, 1, 11))
+    bounds = histogram.edges(values)
     return Distribution(
         minimum=float(values.min()),
         maximum=float(values.max()),
@@ -79,6 +106,9 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
         std=float(values.std()),
         median=float(np.median(values)),
         deciles=tuple(float(one) for one in deciles),
+        edges=bounds,
+        shares=histogram.shares(values, bounds),
+        rows=len(values),
     )
 
 

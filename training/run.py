@@ -113,9 +113,8 @@ def _build(
     measured = _measure(trained, golden, folder)
     agreement.require(measured, recipe.tolerance)
     lineage = describe.lineage(order.data.name, made_from)
-    described = describe.contract(
-        order.name, recipe, rows.train, trained.metrics, lineage, made_from
-    )
+    learned = describe.Learned(rows.train, trained.predict(rows.train.batch))
+    described = describe.contract(order.name, recipe, learned, trained.metrics, lineage, made_from)
     predicted = trained.predict(rows.test.batch)
     story = report.Story(described, rows, trained.history, predicted, measured)
     report.write(story, folder / contract.REPORT)

@@ -164,7 +164,7 @@ class Invocations(Api):
             return Response(200, body, answer_type, version_header(version.number))
 
         exchange.decoded()
-        return Prediction(version, invocation.signature_name, inputs, exchange, encode)
+        return Prediction(version, invocation.signature_name, inputs, encode, exchange)
 
 
 def _check_method(request: Request, expected: str) -> None:

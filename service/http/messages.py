@@ -73,35 +73,32 @@ class Prediction(msgspec.Struct, frozen=True):
         signature: The signature.
         inputs: An array for every input of the signature; or serialised ``tf.Example``
             messages, for a signature that takes those.
-        exchange: Where it is noted how long things took.
         encode: From the outputs to the answer.
+        exchange: Who asks, where what was computed is noted and how long it took.
     """
 
     version: ModelVersion
     signature: str
     inputs: dict[str, NDArray[Any]] | list[bytes]
-    exchange: Exchange
     encode: Callable[[Tensors], Response]
+    exchange: Exchange
 
     def run(self) -> Response:
         """Run it in this thread; see ``ModelVersion.predict``."""
-        return self.encode(self.exchange.run(self._outputs))
+        if isinstance(self.inputs, dict):
+            return self.encode(self.version.predict(self.signature, self.inputs, self.exchange))
+        return self.encode(self.version.run_examples(self.signature, self.inputs, self.exchange))
 
     def submit(self) -> Future[dict[str, NDArray[Any]]]:
         """Let it be joined with others that wait; see ``ModelVersion.submit``."""
         if isinstance(self.inputs, dict):
-            return self.version.submit(self.signature, self.inputs)
-        return self.version.submit_examples(self.signature, self.inputs)
+            return self.version.submit(self.signature, self.inputs, self.exchange)
+        return self.version.submit_examples(self.signature, self.inputs, self.exchange)
 
     def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> Response:
         """Make the answer of outputs that are there."""
         given = self.exchange.collect(outputs)
         return self.encode(given)
-
-    def _outputs(self) -> dict[str, NDArray[Any]]:
-        if isinstance(self.inputs, dict):
-            return self.version.predict(self.signature, self.inputs)
-        return self.version.run_examples(self.signature, self.inputs)
 
 
 def refusal(status: int, body: bytes) -> Response:

@@ -86,7 +86,7 @@ class Vertex(Api):
             return Response(200, answer, headers=version_header(version.number))
 
         exchange.decoded()
-        return Prediction(version, request.signature_name, inputs, exchange, encode)
+        return Prediction(version, request.signature_name, inputs, encode, exchange)
 
 
 def _unless_taken(method: str, route: str) -> str:

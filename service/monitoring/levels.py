@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from service.repository.repository import Repository
+    from service.repository.version import ModelVersion
 
 _STATM: Final = Path("/proc/self/statm")  # Linux alone has it
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -56,6 +57,9 @@ class ModelState(NamedTuple):
 def states(repository: Repository) -> dict[str, ModelState]:
     """Where the models stand."""
     labels, refused = repository.labels(), repository.refused()
+    served: dict[str, list[ModelVersion]] = {model: [] for model in labels}
+    for version in repository.versions():
+        served.setdefault(version.model, []).append(version)
     return {
         model: ModelState(
             served={it.number: it.executor.name for it in versions},
@@ -67,7 +71,7 @@ def states(repository: Repository) -> dict[str, ModelState]:
                 if isinstance(it.executor, Batching)
             },
         )
-        for model, versions in repository.versions().items()
+        for model, versions in served.items()
     }
 
 

@@ -95,11 +95,15 @@ class Metrics:
     Args:
         registry: Where they are registered; a new one by default.
         serving: Those under TensorFlow Serving's names; None where nobody asks for them.
+
+    Attributes:
+        worked_out: Where those are registered that are worked out when they are asked for.
     """
 
     def __init__(
         self, registry: CollectorRegistry | None = None, serving: ServingMetrics | None = None
     ) -> None:
+        self.worked_out = CollectorRegistry()
         self._registry = registry if registry is not None else CollectorRegistry()
         self._serving_metrics = serving
         self._requests = Counter(
@@ -166,6 +170,12 @@ class Metrics:
             "Seconds that a load took, checks included.",
             ("model",),
             buckets=_LOAD_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._unobserved = Counter(
+            "hearth_unobserved_rows",
+            "Rows predicted but not looked at for drift, request log or feedback: too many came.",
+            ("model", "version"),
             registry=self._registry,
         )
         self._models = ModelLevels(self._registry)
@@ -242,6 +252,10 @@ class Metrics:
         labels = (model, str(number))
         return _Batches(labels, self._batch_sizes, self._batch_waits, self._serving_metrics)
 
+    def unobserved(self, model: str, version: str, rows: int) -> None:
+        """So many rows were predicted without being looked at."""
+        self._unobserved.labels(model, version).inc(rows)
+
     def loaded(self, version: ModelVersion, seconds: float) -> None:
         """A version is served from now on, after so long a load."""
         self._loads.labels(version.model, "ok").inc()
@@ -271,7 +285,8 @@ class Metrics:
         Args:
             accept: What the asker takes; see ``exposition.write``.
         """
-        own = (it for it in self._collected() if not it.name.startswith(FOREIGN))
+        counted = (it for it in self._collected() if not it.name.startswith(FOREIGN))
+        own = [*counted, *self.worked_out.collect()]
         folder = os.environ.get(METRICS_VARIABLE)
         with_exemplars = self._exemplars.add(own, None if folder is None else Path(folder))
         return exposition.write(with_exemplars, accept)

@@ -289,7 +289,7 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     def run(self) -> _Answer:
         """Have it computed here."""
         try:
-            return self._answer(self.exchange.run(self._outputs))
+            return self._answer(self.version.predict(self.signature, self.inputs, self.exchange))
         except Exception:
             self._failed()
             raise
@@ -297,7 +297,7 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     def submit(self) -> Future[dict[str, NDArray[Any]]]:
         """Have it computed elsewhere, by a version that joins."""
         try:
-            return self.version.submit(self.signature, self.inputs)
+            return self.version.submit(self.signature, self.inputs, self.exchange)
         except Exception:
             self._failed()
             raise
@@ -310,9 +310,6 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
         except Exception:
             self._failed()
             raise
-
-    def _outputs(self) -> dict[str, NDArray[Any]]:
-        return self.version.predict(self.signature, self.inputs)
 
     def _answer(self, outputs: Tensors) -> _Answer:
         exchange = self.exchange

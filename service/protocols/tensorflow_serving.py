@@ -68,7 +68,7 @@ _POST: Final = re.compile(
 )
 _GET: Final = re.compile(
     r"(?ai)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-    r"(?:/(metadata|contract))?"
+    r"(?:/(metadata|contract|drift))?"
 )
 # The beginning of a request that may be one block of numbers and no more: the signature's
 # name, the block's key and, of inputs, the input's name.
@@ -85,8 +85,8 @@ class Route:
     """What a path below ``/v1`` asks for.
 
     Attributes:
-        verb: ``predict``, ``classify``, ``regress``, ``status``, ``metadata``, ``contract``
-            or ``models``.
+        verb: ``predict``, ``classify``, ``regress``, ``status``, ``metadata``, ``contract``,
+            ``drift`` or ``models``.
         model: The model's name; empty for ``models``.
         version: The version's number, where the path gives one.
         label: The version's label, where the path gives one.

@@ -164,9 +164,10 @@ class Repository:
         """Numbers of the versions served, by model."""
         return {name: sorted(entry.served) for name, entry in self._models.items()}
 
-    def versions(self) -> dict[str, list[ModelVersion]]:
-        """The versions served, by model."""
-        return {name: [*entry.served.values()] for name, entry in self._models.items()}
+    def versions(self) -> list[ModelVersion]:
+        """The versions served, of all models."""
+        models = [entry.served for _, entry in sorted(self._models.items())]
+        return [version for served in models for _, version in sorted(served.items())]
 
     def refused(self) -> dict[str, list[int]]:
         """Numbers of the versions that are there but could not be loaded, by model."""

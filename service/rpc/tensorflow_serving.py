@@ -159,9 +159,8 @@ class TensorFlowServing:
             response = None if outputs is None else template.answer(version, outputs)
         except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
             return None
-        if response is not None:
-            exchange.answers(version)
-            exchange.rows = len(batch)
+        if response is not None and outputs is not None:
+            direct.note(exchange, version, batch, outputs)
             exchange.stages = (decoded_s - exchange.started_s, 0.0, ran_s - decoded_s)
         return response
 
@@ -269,7 +268,7 @@ class _Prediction:
         signature: Name of the signature.
         inputs: Its arrays.
         wanted: Names of the outputs to send; all if empty.
-        exchange: Where rows and times are noted.
+        exchange: Where the rows are noted.
         as_content: Numbers go into ``tensor_content``.
     """
 
@@ -282,13 +281,11 @@ class _Prediction:
 
     def run(self) -> predict_pb2.PredictResponse:
         """Have it computed here."""
-        return self._answer(
-            self.exchange.run(lambda: self.version.predict(self.signature, self.inputs))
-        )
+        return self._answer(self.version.predict(self.signature, self.inputs, self.exchange))
 
     def submit(self) -> Future[Outputs]:
         """Have it computed elsewhere."""
-        return self.version.submit(self.signature, self.inputs)
+        return self.version.submit(self.signature, self.inputs, self.exchange)
 
     def finish(self, outputs: Future[Outputs]) -> predict_pb2.PredictResponse:
         """Answer with what was computed."""
@@ -310,7 +307,7 @@ class _OnExamples:
         version: What is to answer it.
         signature: Name of the signature.
         examples: The serialised messages.
-        exchange: Where it is noted how long things took.
+        exchange: Who asks.
         kind: Class of the response.
     """
 
@@ -322,13 +319,11 @@ class _OnExamples:
 
     def run(self) -> Any:
         """Have it computed here."""
-        return self._answer(
-            self.exchange.run(lambda: self.version.run_examples(self.signature, self.examples))
-        )
+        return self._answer(self.version.run_examples(self.signature, self.examples, self.exchange))
 
     def submit(self) -> Future[Outputs]:
         """Have it computed elsewhere."""
-        return self.version.submit_examples(self.signature, self.examples)
+        return self.version.submit_examples(self.signature, self.examples, self.exchange)
 
     def finish(self, outputs: Future[Outputs]) -> Any:
         """Answer with what was computed."""
@@ -358,8 +353,8 @@ def _on_examples(
 ) -> _OnExamples:
     """What a request on examples asks of a version."""
     verb, _ = _RESULTS[kind]
-    signature = wire.example_signature(version, spec, verb)
-    return _OnExamples(version, signature, examples, exchange, kind)
+    name = wire.example_signature(version, spec, verb)
+    return _OnExamples(version, name, examples, exchange, kind)
 
 
 def _checked_tasks(request: inference_pb2.MultiInferenceRequest) -> Any:
