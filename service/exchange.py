@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _Outputs = TypeVar("_Outputs")
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NOTHING: Final[Mapping[str, str]] = {}
 _log: Final = logging.getLogger("hearth.exchange")
 
 
@@ -167,24 +168,55 @@ class Sink(Protocol):
         """An exchange has its answer."""
 
 
+class Tracing(Protocol):
+    """Who decides which requests are traced."""
+
+    def begin(self, carrier: Mapping[str, str]) -> Trace | None:
+        """The trace of a request with these headers, by lower-case name; None for no trace."""
+
+
 class Exchanges:
     """Begins and ends exchanges.
 
     Args:
         sink: Who is told.
+        tracing: Who decides which are traced; None for none at all.
+
+    Attributes:
+        traces: Whether any may be traced.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, tracing: Tracing | None = None) -> None:
+        self.traces = tracing is not None
         self._sink = sink
+        self._tracing = tracing
         # Unique over workers and restarts, and cheap.
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
-    def begin(self, method: str, path: str, client: str, request_id: str | None) -> Exchange:
-        """A request has come in whole; a request id that is not plain text is replaced."""
+    def begin(
+        self,
+        method: str,
+        path: str,
+        client: str,
+        request_id: str | None,
+        carrier: Mapping[str, str] = _NOTHING,
+    ) -> Exchange:
+        """A request has come in whole; a request id that is not plain text is replaced.
+
+        Args:
+            method: See ``Exchange``, here and below.
+            path: The path.
+            client: The caller's address.
+            request_id: The caller's own id, if it sent one.
+            carrier: Its headers by lower-case name, where it may be part of a trace.
+        """
         if request_id is None or not _REQUEST_ID.fullmatch(request_id):
             request_id = f"{self._prefix}-{next(self._numbers):x}"
-        return Exchange(request_id, method, path, client, time.perf_counter())
+        exchange = Exchange(request_id, method, path, client, time.perf_counter())
+        if self._tracing is not None:
+            exchange.trace = self._tracing.begin(carrier)
+        return exchange
 
     def end(self, exchange: Exchange, status: int | str) -> None:
         """Its answer is made, with this HTTP status or the name of this gRPC code."""

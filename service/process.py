@@ -31,6 +31,7 @@ from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowS
 from service.http.vertex import Vertex
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
+from service.monitoring import traces
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
@@ -38,6 +39,7 @@ from service.monitoring.levels import states
 from service.monitoring.metrics import Metrics
 from service.monitoring.observations import Observations
 from service.monitoring.tensorflow_serving import ServingMetrics
+from service.monitoring.traces import Traces
 from service.protocols.open_inference_dataplane import Dataplane
 from service.protocols.tensorflow_serving_grpc import CODE_OF
 from service.protocols.warm_up import read_warm_up
@@ -104,7 +106,9 @@ class Process:
         self._observations = Observations(observers, self._metrics.unobserved)
         if drift is not None:
             self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
-        exchanges = Exchanges(_Recorder(self._metrics, access_log, self._observations))
+        self._traces = _traces(settings)
+        recorder = _Recorder(self._metrics, access_log, self._observations, self._traces)
+        exchanges = Exchanges(recorder, self._traces)
         control = Control(
             agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
         )
@@ -192,9 +196,11 @@ class Process:
         self._front.finish()
 
     def stop(self) -> None:
-        """Watch no more; what was counted is handed on."""
+        """Watch no more; what was counted is handed on, and traces are sent."""
         self._watcher.stop()
         self.hand_on_metrics()
+        if self._traces is not None:
+            self._traces.stop()
 
     def _monitors(self, drift: Drift | None) -> Monitors:
         """What is answered of what was asked before, that of a moment ago included."""
@@ -239,13 +245,26 @@ def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
     return Drift(agreement.folder("drift"), settings.drift_window_s)
 
 
-class _Recorder:
-    """Tells metrics, access log and observations of finished exchanges."""
+def _traces(settings: Settings) -> Traces | None:
+    if not settings.trace_endpoint:
+        return None
+    return Traces(settings.trace_endpoint, settings.trace_sampling)
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog, observations: Observations) -> None:
+
+class _Recorder:
+    """Tells metrics, access log, observations and traces of finished exchanges."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        access_log: AccessLog,
+        observations: Observations,
+        traces: Traces | None,
+    ) -> None:
         self._metrics = metrics
         self._access_log = access_log
         self._observations = observations
+        self._traces = traces
         # Most requests are neither slow nor wrong, and those are not logged.
         self._log_from_s = access_log.slow_s if access_log.policy.share == 0 else 0.0
 
@@ -255,6 +274,8 @@ class _Recorder:
             self._observations.take(exchange)
         if exchange.outcome != "ok" or seconds >= self._log_from_s:
             self._access_log.write(exchange, status, seconds)
+        if exchange.trace is not None and self._traces is not None:
+            self._traces.finished(exchange, status, seconds)
 
 
 def check_files(settings: Settings) -> None:
@@ -264,6 +285,8 @@ def check_files(settings: Settings) -> None:
         InvalidRequest: One cannot.
     """
     _serving_path(settings)
+    if settings.trace_endpoint:
+        traces.check_installed()
     for flag, file in _tls_files(settings).items():
         if file is not None:
             check_tls(flag, read_tls(flag, file))

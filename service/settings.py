@@ -100,6 +100,14 @@ def _route(text: str) -> str:
     return text
 
 
+def _collector(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"is {text!r}, not a URL such as http://localhost:4318/v1/traces (OTLP over HTTP)"
+        )
+    return text
+
+
 def _access_log(text: str) -> str:
     try:
         parse_access_log(text)
@@ -296,6 +304,12 @@ class Settings:
         3600.0,
         "Seconds in which requests are looked at for drift from the training; 0 for not at all.",
         _real(0, 30 * 86400),
+    )
+    trace_endpoint: str = _knob(
+        "", "URL of an OTLP collector that traces are sent to; empty for no traces.", _collector
+    )
+    trace_sampling: float = _knob(
+        0.01, "Share of the requests traced whose callers do not decide it.", _real(0, 1)
     )
     quiet: bool = _knob(False, "Do not print where everything is at the start.", _switch)  # noqa: FBT003 - a knob's default
 

@@ -10,7 +10,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
-from service.http.messages import REQUEST_ID_HEADER, Request, Response, find_api
+from service.http.messages import REQUEST_ID_HEADER, TRACE_HEADER, Request, Response, find_api
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
 from service.web import page
@@ -69,6 +69,7 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
             _raw_path(),
             request.remote_addr or "",
             request.headers.get(REQUEST_ID_HEADER),
+            {name.lower(): it for name, it in request.headers} if parts.exchanges.traces else {},
         )
         request.environ[_EXCHANGE] = exchange
         # A protocol's routes are its own: any method, any path below, its own errors.
@@ -79,6 +80,8 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     def end(response: flask.Response) -> flask.Response:
         exchange = _exchange()
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
+        if exchange.trace is not None:
+            response.headers[TRACE_HEADER] = exchange.trace.context
         parts.exchanges.end(exchange, response.status_code)
         return response
 

@@ -16,13 +16,19 @@ from typing import TYPE_CHECKING, Final
 from service.errors import DeadlineExceeded, RequestTimeout
 from service.http.answering import Pending
 from service.http.heads import END
-from service.http.messages import CLIENT_LEFT, REQUEST_ID_HEADER, Request, Response
+from service.http.messages import (
+    CLIENT_LEFT,
+    REQUEST_ID_HEADER,
+    TRACE_HEADER,
+    Request,
+    Response,
+)
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from service.exchange import Exchange, Exchanges
+    from service.exchange import Exchange, Exchanges, Trace
     from service.health import Health
     from service.http.answering import Answering
     from service.http.heads import Head, Heads
@@ -34,6 +40,7 @@ _MAX_HELD: Final = 32
 # Bytes behind a request that is being answered from which no more are read.
 _MAX_QUEUED_BYTES: Final = 256 * 1024
 _ID_NAME: Final = REQUEST_ID_HEADER.encode()
+_TRACE_NAME: Final = TRACE_HEADER.encode()
 _CLOSE: Final = (("Connection", "close"),)
 
 
@@ -235,7 +242,9 @@ class FastLane:
 
     def _answer(self, head: Head, body: bytes) -> bytes | None:
         """The answer to a request; None if it is made elsewhere."""
-        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        exchange = self._exchanges.begin(
+            "POST", head.path, self._client, head.request_id, head.headers
+        )
         request = Request("POST", head.path, head.query, head.headers, body)
         answer = self._lane.answering.start(head.api, request, exchange, light=head.light)
         if isinstance(answer, Pending):
@@ -250,7 +259,7 @@ class FastLane:
             self._ending = True
             further = response.headers + _CLOSE
             response = Response(response.status, response.body, response.content_type, further)
-        return framed(response, exchange.request_id)
+        return framed(response, exchange.request_id, exchange.trace)
 
     def _write(self, answers: bytes) -> None:
         if answers:
@@ -367,13 +376,15 @@ def _start(status: int, content_type: str, headers: tuple[tuple[str, str], ...])
     return (head + "".join(f"{name}: {value}\r\n" for name, value in lines)).encode("latin-1")
 
 
-def framed(response: Response, request_id: str) -> bytes:
+def framed(response: Response, request_id: str, trace: Trace | None = None) -> bytes:
     """An answer as it goes over the wire."""
-    body = response.body
+    body, own = response.body, request_id.encode()
+    if trace is not None:
+        own += b"\r\n%b: %b" % (_TRACE_NAME, trace.context.encode())
     return b"%bcontent-length: %d\r\n%b: %b\r\n\r\n%b" % (
         _start(response.status, response.content_type, response.headers),
         len(body),
         _ID_NAME,
-        request_id.encode(),
+        own,
         body,
     )

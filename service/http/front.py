@@ -17,6 +17,7 @@ from service.http.answering import Answering
 from service.http.messages import (
     CLIENT_LEFT,
     REQUEST_ID_HEADER,
+    TRACE_HEADER,
     Request,
     Response,
     find_api,
@@ -145,6 +146,7 @@ class Front:
             _raw_path(scope),
             client[0] if client else "",
             request_id.decode("latin-1") if request_id is not None else None,
+            _headers(scope) if self._exchanges.traces else {},
         )
 
     async def _send(self, send: Send, exchange: Exchange, response: Response) -> None:
@@ -154,6 +156,8 @@ class Front:
             REQUEST_ID_HEADER: exchange.request_id,
             **dict(response.headers),
         }
+        if exchange.trace is not None:
+            headers[TRACE_HEADER] = exchange.trace.context
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         self._exchanges.end(exchange, response.status)
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
@@ -211,11 +215,14 @@ def _request(scope: Scope, body: bytes) -> Request:
         method=scope["method"],
         path=_raw_path(scope),
         query=scope["query_string"].decode("latin-1"),
-        headers={
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        },
+        headers=_headers(scope),
         body=body,
     )
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Header values by lower-case name."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _raw_path(scope: Scope) -> str:

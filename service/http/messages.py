@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from service.repository.version import ModelVersion
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
+# Where the answer stands in its caller's trace; the draft of W3C's second level names it so.
+TRACE_HEADER: Final = "traceresponse"
 VERSION_HEADER: Final = "X-Model-Version"
 # Bytes of a body up to which reading and running it cost the loop well under a millisecond.
 QUICK_BYTES: Final = 16 * 1024

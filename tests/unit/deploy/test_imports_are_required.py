@@ -18,13 +18,14 @@ DISTRIBUTIONS = {
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
     "keras": "tensorflow",  # brings it, in the version that fits
+    "opentelemetry": "opentelemetry-sdk",
     "simdjson": "pysimdjson",
     "sklearn": "scikit-learn",
     "tensorflow_serving": "tensorflow-serving-api",
     "yaml": "pyyaml",
 }
 LISTS = {
-    "service": ("service", "protocol"),
+    "service": ("service", "traces", "protocol"),
     "training": ("training",),
     "client": ("client",),
 }

@@ -106,6 +106,7 @@ def test_a_line_says_all_that_is_known_of_the_request():
     assert datetime.fromisoformat(time).utcoffset() is not None
     assert line == {
         "request_id": "id-1",
+        "trace_id": "",
         "client": "10.0.0.7",
         "method": "POST",
         "path": "/v1/models/housing:predict",
