@@ -166,6 +166,8 @@ class ModelLevels:
 
     def _count_swaps(self, newest: Mapping[str, int]) -> None:
         for model, number in newest.items():
+            # From 0 on, since Prometheus cannot see a counter grow that begins with 1.
+            self._swaps.labels(model)
             if number and self._before.get(model, number) != number:
                 self._swaps.labels(model).inc()
             if number:

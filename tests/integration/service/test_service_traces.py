@@ -88,7 +88,8 @@ def collecting() -> Iterator[tuple[Collector, str]]:
 
 @pytest.fixture(scope="module")
 def traced(housing_models):
-    with collecting() as (collector, endpoint):
+    with collecting() as (collector, endpoint), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")  # ms; 5000 by default
         with running_service(
             housing_models, trace_endpoint=endpoint, trace_sampling=0, access_log="all"
         ) as service:
