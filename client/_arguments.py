@@ -35,7 +35,9 @@ def parse(argv: Sequence[str] | None, environ: Mapping[str, str]) -> argparse.Na
 
     Args:
         argv: The arguments; None: the process's own.
-        environ: ``HEARTH_URL`` is the default for ``--url``.
+        environ: ``HEARTH_URL`` is the default for ``--url``, ``HEARTH_API_KEY`` and
+            ``HEARTH_CA_FILE`` for those flags. A key on the command line can be seen by others
+            on the machine.
 
     Returns:
         All settings; ``houses`` are split into ``pairs`` or a ``path``.
@@ -59,6 +61,10 @@ def _defaults(environ: Mapping[str, str], command: str) -> dict[str, Any]:
     return {
         "url": environ.get("HEARTH_URL") or DEFAULT_URL,
         "model": DEFAULT_MODEL,
+        "api_key": environ.get("HEARTH_API_KEY") or None,
+        "ca_file": environ.get("HEARTH_CA_FILE") or None,
+        "certificate_file": None,
+        "key_file": None,
         "version_number": None,
         "label": None,
         "timeout_s": WAIT_TIMEOUT_S if command == "wait" else 30.0,
@@ -83,6 +89,10 @@ def _common() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"time for one request with its retries (30); for wait, in all ({WAIT_TIMEOUT_S:g})",
     )
+    add("--api_key", metavar="KEY", help="an API key or token to show (HEARTH_API_KEY)")
+    add("--ca_file", metavar="FILE", help="certificates to trust (HEARTH_CA_FILE, the system's)")
+    add("--certificate_file", metavar="FILE", help="the client's own certificate")
+    add("--key_file", metavar="FILE", help="its private key (in certificate_file)")
     add("--retries", type=_at_least(0), metavar="N", help="send a request again so often (3)")
     return common
 
@@ -99,6 +109,8 @@ def _add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
     predict.add_argument("-o", "--output", metavar="FILE", help="write here (stdout)")
     predict.add_argument("--json", action="store_true", help="one house: answer in JSON")
     predict.add_argument("--restart", action="store_true", help="drop what an earlier run left")
+    level = "the bounds too that so large a share of true prices lies within, such as 0.9"
+    predict.add_argument("--level", type=_share, metavar="SHARE", help=level)
     rows = predict.add_argument("--chunk_rows", type=_at_least(1), default=argparse.SUPPRESS)
     rows.metavar, rows.help = "N", "rows in one request (1000)"
 
@@ -153,6 +165,13 @@ def seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
 
 

@@ -20,6 +20,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from client._credentials import Credentials
 from client._errors import InvalidRequest, Unavailable
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class HttpTransport:
             the request's own timeout allows.
         pool: A pool to use instead of an own one (certificates, proxies, headers for
             every request); who gave it closes it.
+        credentials: What to show and whom to trust; not beside ``pool``.
     """
 
     def __init__(
@@ -95,11 +97,19 @@ class HttpTransport:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float | None = None,
         pool: urllib3.PoolManager | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        if pool is not None and credentials is not None:
+            raise ValueError("give credentials or a pool that has them, not both")
+        shown = Credentials() if credentials is None else credentials
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._owns_pool = pool is None
-        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS) if pool is None else pool
+        self._pool = (
+            urllib3.PoolManager(maxsize=CONNECTIONS, headers=shown.headers, **shown.tls)
+            if pool is None
+            else pool
+        )
 
     def send(self, request: Request) -> Response:
         """Send once and read the whole answer.

@@ -11,11 +11,14 @@ it. It knows no heavy library and opens nothing at import.
         golden.json                   Golden
         tf_serving_warmup_requests    TFRecord of PredictionLog
         report/                       what the training report shows
+        model-card.md                 what the version is for, and how good it is for whom
+        model.sig                     who signed all of this, where somebody did
 """
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -34,9 +37,15 @@ CONTRACT: Final = "assets.extra/contract.json"
 GOLDEN: Final = "assets.extra/golden.json"
 WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
 REPORT: Final = "assets.extra/report"
+CARD: Final = "assets.extra/model-card.md"
+SIGNATURE: Final = "assets.extra/model.sig"
 
-# Neither describes itself: the contract cannot hold its own checksum.
-_NOT_HASHED: Final = (CONTRACT,)
+# Outputs of a signature that gives intervals, beside the contract's own.
+LOWER: Final = "lower"
+UPPER: Final = "upper"
+
+# Neither describes itself: the contract cannot hold its own checksum, and is signed with the rest.
+_NOT_HASHED: Final = (CONTRACT, SIGNATURE)
 
 
 class ContractError(ValueError):
@@ -111,6 +120,64 @@ class Target(msgspec.Struct, frozen=True):
     predicted: Distribution | None = None
 
 
+class Estimate(msgspec.Struct, frozen=True):
+    """A figure measured on some rows, and how sure it is.
+
+    Attributes:
+        value: The figure.
+        low: Lower end of its 95 % confidence interval; None where the rows are too few for one.
+        high: Upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """How good the network is on some of the test rows.
+
+    Attributes:
+        name: Which rows, for people.
+        rows: How many they are.
+        metrics: ``mae`` and ``bias`` (mean of prediction less truth) in the target's unit,
+            ``mse`` in its square; ``r2`` where the rows are all of them.
+    """
+
+    name: str
+    rows: int
+    metrics: dict[str, Estimate]
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """How a version did beside the one that was stable when it was made.
+
+    Attributes:
+        against: That version's number.
+        rows: Test rows that both were asked.
+        mae: Mean absolute error of the new one there, in the target's unit.
+        mae_before: That of the other.
+        difference: The one less the other: below 0 the new one is better.
+        p_value: How likely so great a gain is by chance, were both equally good.
+        alpha: The p value up to which the new one counts as better.
+        forced: Published whatever came of it.
+    """
+
+    against: int
+    rows: int
+    mae: float
+    mae_before: float
+    difference: Estimate
+    p_value: float
+    alpha: float
+    forced: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the new version is better."""
+        return self.difference.value < 0 and self.p_value <= self.alpha
+
+
 class Lineage(msgspec.Struct, frozen=True):
     """Where a version comes from.
 
@@ -120,6 +187,12 @@ class Lineage(msgspec.Struct, frozen=True):
         data_sha256: Hash of the table's bytes.
         code_sha256: Hash of the code that trained.
         packages: Version of each package that shapes the weights.
+        recipe_sha256: Hash of the recipe.
+        seed: What first weights and order of rows were drawn from.
+        commit: Of the project's history that the code stood at, with ``-dirty`` where it had
+            been changed since; empty where there is no history.
+        parent: Number of the version that was stable then; None where there was none.
+        gate: How it did beside that one; None where they were not compared.
     """
 
     created: str
@@ -127,6 +200,81 @@ class Lineage(msgspec.Struct, frozen=True):
     data_sha256: str
     code_sha256: str
     packages: dict[str, str]
+    recipe_sha256: str = ""
+    seed: int | None = None
+    commit: str = ""
+    parent: int | None = None
+    gate: Gate | None = None
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """How often the truth lay within a level's intervals, on rows that had no part in them.
+
+    Attributes:
+        share: Of the rows.
+        low: The share may well be as small: of one set of rows the lower end of its 95 %
+            binomial confidence interval (Clopper and Pearson), of several splits the least.
+        high: Or as large, likewise.
+        width: Mean width of the intervals, in the target's unit.
+        rows: How many there were, all splits together.
+        splits: How often the table was split and all was trained anew; 0 for the test rows.
+    """
+
+    share: float
+    low: float
+    high: float
+    width: float
+    rows: int
+    splits: int = 0
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One level of the prediction intervals.
+
+    Attributes:
+        level: The share of new rows whose truth is to lie within.
+        signature: The signature that gives ``lower`` and ``upper`` beside the output.
+        factor: How many spreads the interval reaches to either side of the output.
+        test: What the test rows show.
+        splits: What splitting the table anew shows; None where that was not done.
+    """
+
+    level: float
+    signature: str
+    factor: float
+    test: Coverage
+    splits: Coverage | None = None
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How far the output usually errs: straight lines between points, level beyond them.
+
+    Attributes:
+        outputs: Outputs, ascending.
+        errors: The mean absolute error there.
+    """
+
+    outputs: tuple[float, ...]
+    errors: tuple[float, ...]
+
+
+class Intervals(msgspec.Struct, frozen=True):
+    """The prediction intervals that a version gives.
+
+    Attributes:
+        method: How they came about, in a sentence.
+        rows: Training rows whose errors they come from, each made by networks that had not
+            seen the row.
+        spread: How far the output usually errs.
+        minimum: Lower bounds are not below this; None where there is no such limit.
+        levels: Ascending.
+    """
+
+    method: str
+    rows: int
+    spread: Spread
+    minimum: float | None
+    levels: tuple[Level, ...]
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,7 +292,9 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             ``mean``, ``linear``), then by metric (``mse``, ``mae``, ``r2``).
         recipe: Every knob of the training run.
         lineage: Data, code and packages.
+        slices: How good the network is on the test rows, all of them first, then kinds of them.
         files: SHA-256 of every other file of the version, by path.
+        intervals: The prediction intervals; None where the version gives none.
     """
 
     format: int = FORMAT
@@ -157,7 +307,9 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, dict[str, dict[str, float]]]
     recipe: dict[str, Any]
     lineage: Lineage
+    slices: tuple[Slice, ...] = ()
     files: dict[str, str]
+    intervals: Intervals | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -175,10 +327,12 @@ class Golden(msgspec.Struct, frozen=True):
     Attributes:
         instances: Feature values, ``n`` rows in the contract's order.
         predictions: What Keras gave for them, ``n`` values in the target's unit.
+        bounds: By signature that gives intervals, the lower and upper bound of each row.
     """
 
     instances: tuple[tuple[float, ...], ...]
     predictions: tuple[float, ...]
+    bounds: dict[str, tuple[tuple[float, float], ...]] = {}
 
 
 def write(version: Path, contract: Contract, golden: Golden) -> None:
@@ -234,6 +388,12 @@ def read_golden(version: Path) -> Golden:
             f"{GOLDEN} has {len(golden.instances)} instances but "
             f"{len(golden.predictions)} predictions"
         )
+    for signature, bounds in golden.bounds.items():
+        if len(bounds) != len(golden.instances):
+            raise ContractError(
+                f"{GOLDEN} has {len(golden.instances)} instances but {len(bounds)} bounds "
+                f"of {signature}"
+            )
     widths = {len(row) for row in golden.instances}
     if len(widths) != 1:
         raise ContractError(f"{GOLDEN} has rows of the widths {sorted(widths)}, expected one width")
@@ -244,9 +404,11 @@ def verify(version: Path, contract: Contract) -> None:
     """Check that the files of a version are those that its contract describes.
 
     Raises:
-        ContractError: A file is missing, or its content is another.
+        ContractError: A file is missing, or its content is another; or a name leads elsewhere.
     """
     for name, expected in contract.files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ContractError(f"{name!r} lies outside the version's folder")
         path = version / name
         if not path.is_file():
             raise ContractError(f"{name} is missing")
@@ -282,5 +444,5 @@ def _json(value: Any) -> bytes:
 def _decode(path: Path, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ContractError(f"{path.name} is not as it should be: {error}") from error

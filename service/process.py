@@ -7,17 +7,11 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from service.config_files import (
-    check_tls,
-    read_batching,
-    read_metrics_path,
-    read_session,
-    read_tls,
-    tls_context,
-)
-from service.errors import InvalidRequest
+from service.config_files import metrics_paths, read_batching, read_session
+from service.errors import InvalidRequest, kinds
 from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
@@ -41,27 +35,28 @@ from service.monitoring.observations import Observations
 from service.monitoring.tensorflow_serving import ServingMetrics
 from service.monitoring.traces import Traces
 from service.protocols.open_inference_dataplane import Dataplane
-from service.protocols.tensorflow_serving_grpc import CODE_OF
+from service.protocols.tensorflow_serving_grpc import code_of
 from service.protocols.warm_up import read_warm_up
 from service.repository.config import ModelConfig, parse_config
 from service.repository.control import Control
 from service.repository.loading import LoadOptions, load_version
 from service.repository.repository import Repository, RetryPolicy
 from service.repository.search import find_model
+from service.repository.signatures import Signatures
 from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.open_inference import OpenInference
 from service.rpc.server import RpcServer
 from service.rpc.tensorflow_serving import TensorFlowServing
+from service.security.audit import AuditLog
+from service.security.entrance import Entrance, check_entrance
 from service.web.index import protocols
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
     from ssl import SSLContext
 
-    from service.config_files import Tls
     from service.http.messages import Api
     from service.monitoring.drift import Report
     from service.repository.agreement import Agreement
@@ -72,8 +67,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("hearth.process")
 _METRICS_PATH: Final = "/metrics"
-_RPC_TLS: Final = "--ssl_config_file"
-_REST_TLS: Final = "--rest_ssl_config_file"
 _BATCHING_FLAG: Final = "--batching_parameters_file"
 _VERSION_BATCHING: Final = "batching_params.pbtxt"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
@@ -91,33 +84,34 @@ class Process:
         health: Readiness, to be turned when the worker goes down.
         repository: The models.
         rpc: The gRPC server; None where there is none.
+        entrance: Who may come in.
     """
 
     def __init__(self, settings: Settings, agreement: Agreement) -> None:
         self.settings = settings
+        self.entrance = Entrance(settings)
         self._metrics = Metrics(serving=_serving_metrics(settings))
         self.repository = _repository(settings, self._metrics)
         self.health = Health(self.repository)
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
+        audit_log = AuditLog(settings.audit_log_file)
         drift = _drift(settings, agreement)
         observers = [] if drift is None else [drift]
         self._observations = Observations(observers, self._metrics.unobserved)
         if drift is not None:
             self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
         self._traces = _traces(settings)
-        recorder = _Recorder(self._metrics, access_log, self._observations, self._traces)
+        recorder = _Recorder(self._metrics, access_log, self._observations, audit_log, self._traces)
         exchanges = Exchanges(recorder, self._traces)
         control = Control(
-            agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
+            agreement,
+            labels_ahead=settings.allow_version_labels_for_unavailable_models,
+            folders=[Path(it) for it in settings.model_folders.split(",") if it],
         )
-        dataplane = Dataplane(
-            self.repository,
-            self.health,
-            settings.max_body_bytes,
-            control if settings.allow_model_control else None,
-        )
+        allowed = control if settings.allow_model_control else None
+        dataplane = Dataplane(self.repository, self.health, settings.max_body_bytes, allowed)
         self._parts = Parts(
             repository=self.repository,
             apis=_apis(settings, self.repository, self.health, dataplane, self._monitors(drift)),
@@ -125,11 +119,13 @@ class Process:
             exchanges=exchanges,
             metrics=self._published(),
             spoken=protocols(settings),
+            guard=self.entrance.rest,
+            encrypted=self.entrance.rest_tls is not None,
         )
         services = _services(
-            settings, self.repository, control, lambda: self._exposition()[0], dataplane
+            settings, self.repository, allowed, lambda: self._exposition()[0], dataplane
         )
-        self.rpc = _rpc_server(settings, services, exchanges, self.health)
+        self.rpc = _rpc_server(settings, services, exchanges, self.health, self.entrance)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
             self.repository,
@@ -149,9 +145,9 @@ class Process:
             loop: The event loop that answers.
             limits: Limits of a request's head.
         """
-        settings = self.settings
+        settings, guard = self.settings, self.entrance.rest
         return Lane(
-            heads=Heads(self._parts.apis, limits, settings.max_body_bytes),
+            heads=Heads(self._parts.apis, limits, settings.max_body_bytes, guard),
             answering=self._front.answering,
             exchanges=self._parts.exchanges,
             health=self.health,
@@ -159,12 +155,13 @@ class Process:
             outbox=Outbox(loop),
             body_timeout_s=settings.body_timeout_s,
             request_timeout_s=settings.rest_api_timeout_in_ms / 1000,
+            guard=None if guard.is_open else guard,
         )
 
     def tls_context(self) -> SSLContext | None:
         """What REST over TLS needs; None for plain text."""
-        tls = _tls(self.settings, _REST_TLS)
-        return None if tls is None else tls_context(tls)
+        tls = self.entrance.rest_tls
+        return None if tls is None else tls.context()
 
     def hand_on_metrics(self, lag_s: float = 0.0) -> None:
         """Let other workers' scrapes see what this one has counted, and how it stands.
@@ -182,6 +179,7 @@ class Process:
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""
         self._metrics.worker_started(self.settings.workers)
+        self.entrance.start()
         self._watcher.start()
         if self.rpc is not None:
             self.rpc.start()
@@ -198,6 +196,7 @@ class Process:
     def stop(self) -> None:
         """Watch no more; what was counted is handed on, and traces are sent."""
         self._watcher.stop()
+        self.entrance.stop()
         self.hand_on_metrics()
         if self._traces is not None:
             self._traces.stop()
@@ -245,6 +244,18 @@ def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
     return Drift(agreement.folder("drift"), settings.drift_window_s)
 
 
+def _serving_path(settings: Settings) -> str | None:
+    """Where metrics under TensorFlow Serving's names are to be had; None for nowhere."""
+    _, *further = metrics_paths(settings.monitoring_config_file)
+    return further[0] if further else None
+
+
+def _serving_metrics(settings: Settings) -> ServingMetrics | None:
+    if _serving_path(settings) is None:
+        return None
+    return ServingMetrics({it.__name__: code_of(it).name for it in kinds()})
+
+
 def _traces(settings: Settings) -> Traces | None:
     if not settings.trace_endpoint:
         return None
@@ -252,16 +263,18 @@ def _traces(settings: Settings) -> Traces | None:
 
 
 class _Recorder:
-    """Tells metrics, access log, observations and traces of finished exchanges."""
+    """Tells metrics, logs, observations and traces of finished exchanges."""
 
     def __init__(
         self,
         metrics: Metrics,
         access_log: AccessLog,
         observations: Observations,
+        audit_log: AuditLog,
         traces: Traces | None,
     ) -> None:
         self._metrics = metrics
+        self._audit_log = audit_log
         self._access_log = access_log
         self._observations = observations
         self._traces = traces
@@ -274,6 +287,8 @@ class _Recorder:
             self._observations.take(exchange)
         if exchange.outcome != "ok" or seconds >= self._log_from_s:
             self._access_log.write(exchange, status, seconds)
+        if exchange.audited:
+            self._audit_log.write(exchange, status)
         if exchange.trace is not None and self._traces is not None:
             self._traces.finished(exchange, status, seconds)
 
@@ -284,44 +299,17 @@ def check_files(settings: Settings) -> None:
     Raises:
         InvalidRequest: One cannot.
     """
-    _serving_path(settings)
+    metrics_paths(settings.monitoring_config_file)
     if settings.trace_endpoint:
         traces.check_installed()
-    for flag, file in _tls_files(settings).items():
-        if file is not None:
-            check_tls(flag, read_tls(flag, file))
     if settings.batching_parameters_file is not None and not settings.enable_batching:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
     _session(settings)
-
-
-def _tls_files(settings: Settings) -> dict[str, Path | None]:
-    return {_RPC_TLS: settings.ssl_config_file, _REST_TLS: settings.rest_ssl_config_file}
-
-
-def _tls(settings: Settings, flag: str) -> Tls | None:
-    file = _tls_files(settings)[flag]
-    return None if file is None else read_tls(flag, file)
-
-
-def _serving_path(settings: Settings) -> str | None:
-    """Where metrics under TensorFlow Serving's names are to be had; None for nowhere."""
-    path = settings.monitoring_config_file
-    asked = None if path is None else read_metrics_path(path)
-    if asked == _METRICS_PATH:
-        raise InvalidRequest(
-            f"--monitoring_config_file: path is {asked}, where Hearth's own metrics are; give "
-            f"another, or none for TensorFlow Serving's own"
-        )
-    return asked
-
-
-def _serving_metrics(settings: Settings) -> ServingMetrics | None:
-    if _serving_path(settings) is None:
-        return None
-    return ServingMetrics({it.__name__: code.name for it, code in CODE_OF.items()})
+    check_entrance(settings)
+    if settings.verify_versions_with:
+        Signatures(settings.verify_versions_with).check_keys()
 
 
 def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
@@ -358,7 +346,7 @@ def _config_file(settings: Settings) -> ConfigFile | None:
 def _services(
     settings: Settings,
     repository: Repository,
-    control: Control,
+    control: Control | None,
     exposition: Callable[[], bytes],
     dataplane: Dataplane,
 ) -> list[Service]:
@@ -373,7 +361,11 @@ def _services(
 
 
 def _rpc_server(
-    settings: Settings, services: Sequence[Service], exchanges: Exchanges, health: Health
+    settings: Settings,
+    services: Sequence[Service],
+    exchanges: Exchanges,
+    health: Health,
+    entrance: Entrance,
 ) -> RpcServer | None:
     addresses = [f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else []
     if settings.port:
@@ -387,10 +379,8 @@ def _rpc_server(
         "grpc.max_send_message_length": -1,
         **dict(_channel_arguments(settings.grpc_channel_arguments)),
     }
-    tls = _tls(settings, _RPC_TLS)
-    return RpcServer(
-        addresses, services, Calls(exchanges, threads), health, [*options.items()], tls
-    )
+    calls = Calls(exchanges, threads, entrance.rpc)
+    return RpcServer(addresses, services, calls, health, [*options.items()], entrance.rpc_tls)
 
 
 def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
@@ -411,6 +401,8 @@ def _load_options(settings: Settings) -> LoadOptions:
         read_warm_up if settings.enable_model_warmup else None,
         settings.num_request_iterations_for_warmup,
         _batching(settings),
+        Signatures(settings.verify_versions_with).check if settings.verify_versions_with else None,
+        frozenset(it.strip() for it in settings.allow_graph_operations.split(",")),
     )
 
 
@@ -457,4 +449,5 @@ def _repository(settings: Settings, metrics: Metrics) -> Repository:
         load,
         metrics,
         RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000),
+        default_label=settings.default_version_label,
     )

@@ -1,7 +1,8 @@
 """``python -m training``: train the regressor and publish its next version.
 
 Exit codes: 0 published, or already made from the same; 1 nothing published, with the
-reason; 2 a flag is wrong; 130 and 143 stopped by Ctrl-C and SIGTERM.
+reason; 2 a flag is wrong; 130 and 143 stopped by Ctrl-C and SIGTERM. What else may be done
+with versions, ``training.commands`` knows.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from service import contract
-from training import chatter, fingerprint, flags, publish
-from training.errors import TableError, TrainingError
+from training import chatter, commands, fingerprint, flags, labels, publish, signing
+from training.errors import NotChosenError, TableError, TrainingError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from training.evaluate import Metrics
     from training.flags import Order
+    from training.run import Published
 
 
 _SIGNALLED: Final = 128  # exit codes above are 128 and a signal's number
@@ -34,19 +36,29 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    order = flags.parse(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        return _obey(order)
-    except TrainingError as error:
-        print(f"{error}\nNothing was published.", file=sys.stderr)
-        return 1
+        if arguments[:1] and arguments[0] in commands.COMMANDS:
+            return commands.main(arguments)
+        return _train_and_publish(flags.parse(arguments))
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
 
 
+def _train_and_publish(order: Order) -> int:
+    try:
+        return _obey(order)
+    except TrainingError as error:
+        kept = order.keep_served and isinstance(error, NotChosenError)
+        print(f"{error}\nNothing was published.", file=sys.stdout if kept else sys.stderr)
+        return 0 if kept else 1
+
+
 def _obey(order: Order) -> int:
+    labels.adopt(order.models, order.name)
+    if order.sign is not None:
+        signing.check(order.sign)
     data = _content(order.data)
     made_from = fingerprint.take(order.recipe, data)
     made = None if order.force else _already_made(order.model, made_from)
@@ -98,9 +110,35 @@ def _train(order: Order, data: bytes, made_from: fingerprint.Fingerprint) -> Non
 
         published = run(order, rows, made_from, Console())
     _tell(published.metrics)
+    for it in published.intervals.levels if published.intervals else ():
+        seen = it.test
+        print(
+            f"{it.level:.0%} intervals hold {seen.share:.1%} of them "
+            f"({seen.low:.1%} to {seen.high:.1%}), on average {seen.width:.1f} wide"
+        )
     print(f"Exported models differ from Keras by at most {max(published.agreement.values()):.1e}.")
+    for line in _choice(published):
+        print(line)
     print(f"Published {published.version}")
     print(f"Report    {published.page}")
+
+
+def _choice(published: Published) -> list[str]:
+    """How it did beside the stable version, and what it is now."""
+    from training import gate  # noqa: PLC0415 - heavy
+
+    judged, labelled = published.gate, published.labels
+    lines = []
+    if judged is not None:
+        better = "Better" if judged.passed else "Not better, and published by force"
+        lines.append(f"{better}: {gate.say(judged, published.unit)}.")
+    if labelled[labels.CANDIDATE] != labelled[labels.STABLE]:
+        lines.append(
+            f"Version {labelled[labels.CANDIDATE]} is candidate, version "
+            f"{labelled[labels.STABLE]} stable; python -m training promote (make promote) "
+            "makes the candidate stable."
+        )
+    return lines
 
 
 def _tell(metrics: Metrics) -> None:

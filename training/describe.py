@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from service.contract import Contract, Distribution, Feature, Golden, Lineage, Target
-from training import histogram
+from service.contract import LOWER, UPPER, Contract, Distribution, Feature, Golden, Lineage, Target
+from training import fingerprint, histogram
 from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.conformal import Intervals
     from training.evaluate import Metrics
     from training.fingerprint import Fingerprint
     from training.recipe import Recipe
@@ -88,6 +89,9 @@ def lineage(data: str, made_from: Fingerprint) -> Lineage:
         data_sha256=made_from.data_sha256,
         code_sha256=made_from.code_sha256,
         packages=made_from.packages,
+        recipe_sha256=fingerprint.hash_recipe(made_from.recipe),
+        seed=made_from.recipe.get("seed"),
+        commit=fingerprint.commit(),
     )
 
 
@@ -127,15 +131,22 @@ def golden_rows(train: Rows, test: Rows) -> NDArray[np.float64]:
     return np.vstack([unseen[:_GOLDEN_TEST_ROWS], seen.min(axis=0), seen.max(axis=0)])
 
 
-def golden(rows: NDArray[np.float64], predictions: NDArray[np.float32]) -> Golden:
-    """Keep rows with what Keras predicts for them.
+def golden(
+    rows: NDArray[np.float64], predictions: NDArray[np.float32], intervals: Intervals
+) -> Golden:
+    """Keep rows with what Keras predicts for them, and their intervals.
 
     Args:
         rows: ``[n, features]``.
         predictions: ``[n]``, thousand USD.
+        intervals: How wide they are.
     """
     instances = tuple(tuple(float(one) for one in row) for row in rows)
-    return Golden(instances, tuple(float(one) for one in predictions))
+    bounds = {
+        signature: tuple(zip(it[LOWER].tolist(), it[UPPER].tolist(), strict=True))
+        for signature, it in intervals.outputs(predictions).items()
+    }
+    return Golden(instances, tuple(float(one) for one in predictions), bounds)
 
 
 def _feature(name: str, train: Rows) -> Feature:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import subprocess
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +53,7 @@ def take(recipe: Recipe, data: bytes) -> Fingerprint:
     """
     return Fingerprint(
         recipe=msgspec.json.decode(msgspec.json.encode(asdict(recipe))),
-        data_sha256=hashlib.sha256(data).hexdigest(),
+        data_sha256=hash_data(data),
         code_sha256=hash_files(_code()),
         packages={name: version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
@@ -63,6 +64,28 @@ def of(described: contract.Contract) -> Fingerprint:
     """The fingerprint that a published version was made with."""
     lineage = described.lineage
     return Fingerprint(described.recipe, lineage.data_sha256, lineage.code_sha256, lineage.packages)
+
+
+def hash_data(data: bytes) -> str:
+    """Hash a table's bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_recipe(recipe: dict[str, Any]) -> str:
+    """Hash a recipe, whatever the order of its knobs."""
+    return hashlib.sha256(msgspec.json.encode(recipe, order="sorted")).hexdigest()
+
+
+def commit() -> str:
+    """The commit that the code stands at, with ``-dirty`` where it was changed; empty for none."""
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
+    try:
+        said = subprocess.run(  # noqa: S603 - nothing of it comes from outside
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.strip()
 
 
 def hash_files(files: Iterable[tuple[str, bytes]]) -> str:

@@ -17,6 +17,7 @@ from training import network
 from training.engine import stack
 from training.errors import DivergedError
 from training.split import Split, hold_out
+from training.trials import method
 
 if TYPE_CHECKING:
     from training.engine.stack import Numbers
@@ -67,19 +68,6 @@ def _mean(histories: list[History]) -> History:
         name: [float(np.mean(it)) for it in zip(*(one[name] for one in histories), strict=False)]
         for name in histories[0]
     }
-
-
-def method(recipe: Recipe) -> stack.Method:
-    """What of a recipe is the same for all networks of a stack."""
-    return stack.Method(
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        loss=recipe.loss,
-        optimizer=recipe.optimizer,
-        momentum=recipe.momentum,
-        schedule=recipe.schedule,
-        patience=recipe.patience,
-    )
 
 
 def start(recipe: Recipe, model: Any, split: Split, number: int = 0) -> stack.Network:

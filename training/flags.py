@@ -10,7 +10,17 @@ from typing import Any, Final, NoReturn
 
 from training import recipe
 from training.errors import RecipeError
+from training.rules import Rules
 
+_DESCRIPTION: Final = (
+    "Train the housing regressor and publish it as the model's candidate, if it is better."
+)
+_PLACES: Final = (
+    "data", "models", "name", "force", "tensorboard", "alpha", "keep_served", "sign",
+)  # fmt: skip
+DATA: Final = Path("data/boston_housing.csv")
+# What the library says of a value that one of ours refuses: "argument --name: is ...".
+_ARGUMENT: Final = re.compile(r"^argument (--\w+): (?=is )")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -23,8 +33,12 @@ class Order:
         data: The table.
         models: The folder that holds a folder a model.
         name: The model's name.
-        force: Train even if the newest version is already made from the same.
+        force: Train even if the newest version is already made from the same, and publish
+            what is not better than the stable version.
         tensorboard: The folder for TensorBoard's logs, or None for none.
+        alpha: The p value up to which a network counts as better than the stable version.
+        keep_served: A network that is not better is no failure.
+        sign: The private key to sign the version with, or None for none.
     """
 
     recipe: recipe.Recipe
@@ -33,25 +47,36 @@ class Order:
     name: str
     force: bool
     tensorboard: Path | None = None
+    alpha: float = 0.05
+    keep_served: bool = False
+    sign: Path | None = None
 
     @property
     def model(self) -> Path:
         """The folder that holds the model's versions."""
         return self.models / self.name
 
+    @property
+    def rules(self) -> Rules:
+        """When a network may be published beside a stable version."""
+        return Rules(self.alpha, forced=self.force)
 
-class _Parser(argparse.ArgumentParser):
+
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage of every flag."""
 
     def error(self, message: str) -> NoReturn:
+        """End the command with status 2."""
+        message = _ARGUMENT.sub(r"\1 ", message)
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser: the places first, then one flag for each knob of the recipe."""
-    made = _Parser(
+    made = Parser(
         prog="python -m training",
-        description="Train the housing regressor and publish it as the model's next version.",
+        description=_DESCRIPTION,
+        epilog=_commands(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -81,22 +106,51 @@ def parse(arguments: list[str]) -> Order:
     reader = parser()
     given = vars(reader.parse_args(arguments))
     turned = {name: given[name] for name in recipe.knobs() if given[name] is not None}
-    if not _NAME.fullmatch(given["name"]):
-        reader.error(f"--name is {given['name']!r}, outside letters, digits and _ . -")
     try:
         made = recipe.parse(turned, given["recipe"])
     except RecipeError as error:
         reader.error(f"--{error}")
-    places = {name: given[name] for name in ("data", "models", "name", "force", "tensorboard")}
-    return Order(made, **places)
+    return Order(made, **{name: given[name] for name in _PLACES})
+
+
+def add_model(made: argparse.ArgumentParser) -> None:
+    """Add the flags that say which model is meant."""
+    add = made.add_argument
+    add("--models", type=Path, default=Path("models"), help="folder of the models")
+    add("--name", type=_name, default="housing", help="the model's name, and its folder there")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"is {text!r}, outside letters, digits and _ . -")
+    return text
+
+
+def _alpha(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"is {text!r}, not a number") from None
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"is {value:g}, outside (0, 1)")
+    return value
+
+
+def _commands() -> str:
+    from training.commands import COMMANDS  # noqa: PLC0415 - it imports this module
+
+    lines = [f"  {name:10}{command.says}" for name, command in COMMANDS.items()]
+    return "\n".join(["commands (python -m training COMMAND --help):", *lines])
 
 
 def _add_places(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
-    add("--data", type=Path, default=Path("data/boston_housing.csv"), help="the table, as CSV")
-    add("--models", type=Path, default=Path("models"), help="folder of the models")
-    add("--name", default="housing", help="the model's name, and its folder in --models")
-    add("--force", action="store_true", help="train even if nothing changed")
+    add("--data", type=Path, default=DATA, help="the table, as CSV")
+    add_model(made)
+    add("--force", action="store_true", help="train if nothing changed too; publish if not better")
+    add("--alpha", type=_alpha, default=0.05, help="p value up to which it counts as better (0.05)")
+    add("--keep_served", action="store_true", help="end with 0 too if it is not better")
+    add("--sign", type=Path, metavar="KEY", help="private key (PEM) to sign the version with")
     add("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's logs there")
 
 

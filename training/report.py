@@ -12,6 +12,7 @@ import numpy as np
 
 from training import plots, recipe
 from training.columns import FEATURES
+from training.signatures import USUAL_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract
+    from service.contract import Contract, Estimate
+    from training.coverage import Seen
+    from training.data_card import DataCard
     from training.fit import History
     from training.split import Split
 
@@ -48,14 +51,18 @@ class Story:
         split: Its rows.
         history: Loss and MAE after each epoch.
         predicted: What the network predicts for the test rows, ``[n]``, thousand USD.
+        seen: The test rows with their intervals, by level.
         agreement: How far the exported models stray, thousand USD, by place.
+        data: What people know of the table; None for nothing.
     """
 
     contract: Contract
     split: Split
     history: History
     predicted: NDArray[np.floating]
+    seen: dict[float, Seen]
     agreement: dict[str, float]
+    data: DataCard | None = None
 
 
 class Picture(NamedTuple):
@@ -111,6 +118,7 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         recipe=_recipe(story.contract.recipe),
         correlations=_correlations(story.split),
         agreement=story.agreement,
+        data=story.data,
         validated=_validated(story.contract.recipe),
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
         colours={"light": plots.LIGHT, "dark": plots.DARK},
@@ -127,7 +135,21 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    made.filters["estimate"] = estimate
     return made
+
+
+def estimate(figure: Estimate, form: str = ".2f") -> str:
+    """A figure and its interval as text.
+
+    Args:
+        figure: The figure.
+        form: How a number is written.
+    """
+    value = format(figure.value, form)
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value} ({figure.low:{form}} to {figure.high:{form}})"
 
 
 def _pictures(story: Story) -> dict[str, Picture]:
@@ -135,6 +157,7 @@ def _pictures(story: Story) -> dict[str, Picture]:
         *_scatters(story.split),
         *_curves(story.history, story.contract.recipe["loss"]),
         *_tests(story),
+        *_intervals(story.seen),
     ]
     return {picture.name: picture for picture in made}
 
@@ -177,6 +200,24 @@ def _tests(story: Story) -> list[Picture]:
             "residuals",
             "Histogram of prediction less truth over the test tracts",
             partial(plots.residuals, prices, predicted),
+        ),
+    ]
+
+
+def _intervals(seen: dict[float, Seen]) -> list[Picture]:
+    if not seen:
+        return []
+    level = USUAL_LEVEL if USUAL_LEVEL in seen else max(seen)
+    return [
+        _picture(
+            "intervals",
+            f"Intervals of {level:.0%} around the prediction, and the truth, one test tract a line",
+            partial(plots.intervals, seen[level]),
+        ),
+        _picture(
+            "widths",
+            "How wide the intervals of each level are over the test tracts",
+            partial(plots.widths, {it: seen[it].widths for it in seen}),
         ),
     ]
 

@@ -6,10 +6,28 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from service import contract
-from training import agreement, describe, export, publish, report, tensorboard
+from training import (
+    agreement,
+    card,
+    coverage,
+    data_card,
+    describe,
+    export,
+    gate,
+    labels,
+    measures,
+    network,
+    publish,
+    report,
+    signing,
+    tensorboard,
+)
+from training.columns import TARGET
+from training.comparison import Version
 from training.evaluate import Metrics, Predictor, evaluate, require_better_than_mean
 from training.fit import History, fit
 from training.progress import both, watch
@@ -23,24 +41,47 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from service.contract import Contract, Gate
+    from training.coverage import Found
     from training.fingerprint import Fingerprint
     from training.flags import Order
     from training.progress import Watcher
+    from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Published:
+class Built:
+    """A version that is complete and not published yet.
+
+    Attributes:
+        metrics: How good it is.
+        intervals: Its intervals, and how often the truth lies within.
+        agreement: How far the exported models stray from Keras, thousand USD, by place.
+        gate: How it did beside the stable version; None where they were not compared.
+    """
+
+    metrics: Metrics
+    intervals: contract.Intervals | None
+    agreement: dict[str, float]
+    gate: Gate | None
+
+
+@dataclass(frozen=True)
+class Published(Built):
     """What a run made.
 
     Attributes:
         version: The version's folder.
-        metrics: How good it is.
-        agreement: How far the exported models stray from Keras, thousand USD, by place.
+        labels: What is stable and candidate now.
     """
 
     version: Path
-    metrics: Metrics
-    agreement: dict[str, float]
+    labels: dict[str, int]
+
+    @property
+    def unit(self) -> str:
+        """The target's unit."""
+        return TARGET.unit
 
     @property
     def page(self) -> Path:
@@ -58,6 +99,10 @@ class _Trained:
     def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         return _predictor(self.model)(batch).astype(np.float32)
 
+    @property
+    def golden(self) -> NDArray[np.float64]:
+        return describe.golden_rows(self.split.train, self.split.test)
+
 
 def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Console) -> Published:
     """Train, check, and publish.
@@ -72,15 +117,54 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
         DivergedError: The loss was no longer a number.
         NotBetterError: The network is no better than predicting the mean.
         DisagreementError: The exported models answer differently from Keras.
+        NotChosenError: It is not better than the stable version.
+        SigningError: It cannot be signed.
         PublishError: The models folder cannot be written.
+        LabelsError: What is candidate cannot be written down.
     """
     # The folder first: whoever may not write there learns it before the training.
     with publish.hidden_folder(order.model) as folder:
-        trained = _train(order, table, console)
-        require_better_than_mean(trained.metrics)
-        measured = _build(order, trained, made_from, folder)
+        built = build(order, table, made_from, console, folder)
+        if order.sign is not None:
+            signing.sign(folder, order.sign)
         version = publish.publish(folder, order.model)
-    return Published(version, trained.metrics, measured)
+    labelled = labels.published(order.models, order.name, int(version.name))
+    return Published(**vars(built), version=version, labels=labelled.labels)
+
+
+def build(
+    order: Order,
+    table: pd.DataFrame,
+    made_from: Fingerprint,
+    console: Console,
+    folder: Path,
+    *,
+    judged: bool = True,
+) -> Built:
+    """Train, check, and write a whole version into a folder.
+
+    Args:
+        order: How to train.
+        table: The checked table.
+        made_from: The fingerprint to store.
+        console: Where progress is shown.
+        folder: An empty folder.
+        judged: Whether it must be better than the stable version, where there is one.
+
+    Raises:
+        TrainingError: Nothing came of it; see ``run``.
+    """
+    trained = _train(order, table, console)
+    require_better_than_mean(trained.metrics)
+    with console.status("finding how wide the intervals are"):
+        found = _find_intervals(order.recipe, trained)
+    measured = _export(order, trained, found, folder)
+    described = _describe(order, trained, found, made_from)
+    stable = labels.stable(order.model) if judged else None
+    if stable is not None:
+        described = _judge(order, table, stable, folder, described)
+    _tell(order, trained, found, described, folder, measured)
+    return Built(trained.metrics, found.described, measured, described.lineage.gate)
 
 
 def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
@@ -89,6 +173,11 @@ def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
     with watch(recipe.epochs, console) as shown, _logs(order.tensorboard) as logged:
         model, history = fit(recipe, rows, both(shown, logged))
     return _Trained(model, rows, history, evaluate(_predictor(model), rows))
+
+
+def _find_intervals(recipe: Recipe, trained: _Trained) -> Found:
+    predicted = trained.predict(trained.split.test.batch)
+    return coverage.find(recipe, trained.split, predicted, network.unit(recipe))
 
 
 def _logs(folder: Path | None) -> AbstractContextManager[Watcher]:
@@ -101,29 +190,63 @@ def _predictor(model: Any) -> Predictor:
     return lambda batch: np.asarray(model.predict(batch, verbose=0))[:, 0]
 
 
-def _build(
-    order: Order, trained: _Trained, made_from: Fingerprint, folder: Path
-) -> dict[str, float]:
-    """Write a whole version into the hidden folder; its contract, with all checksums, last."""
-    recipe, rows = order.recipe, trained.split
-    golden = describe.golden_rows(rows.train, rows.test)
-    export.write_saved_model(trained.model, recipe.features, folder)
-    export.write_litert(folder)
-    export.write_warm_up(order.name, rows.train.batch, folder)
-    measured = _measure(trained, golden, folder)
-    agreement.require(measured, recipe.tolerance)
-    lineage = describe.lineage(order.data.name, made_from)
-    learned = describe.Learned(rows.train, trained.predict(rows.train.batch))
-    described = describe.contract(order.name, recipe, learned, trained.metrics, lineage, made_from)
-    predicted = trained.predict(rows.test.batch)
-    story = report.Story(described, rows, trained.history, predicted, measured)
-    report.write(story, folder / contract.REPORT)
-    predictions = trained.predict(golden.astype(np.float32))
-    contract.write(folder, described, describe.golden(golden, predictions))
+def _export(order: Order, trained: _Trained, found: Found, folder: Path) -> dict[str, float]:
+    """Write the network in all its forms, and check that they agree."""
+    export.write_saved_model(trained.model, order.recipe.features, folder, found.intervals)
+    export.write_litert(folder, found.intervals)
+    export.write_warm_up(order.name, trained.split.train.batch, folder)
+    batch = np.vstack([trained.split.test.batch, trained.golden.astype(np.float32)])
+    prices = trained.predict(batch)
+    measured = agreement.measure(
+        folder, trained.split.test.features, batch, prices, found.intervals.outputs(prices)
+    )
+    agreement.require(measured, order.recipe.tolerance)
     return measured
 
 
-def _measure(trained: _Trained, golden: NDArray[np.float64], folder: Path) -> dict[str, float]:
-    batch = np.vstack([trained.split.test.batch, golden.astype(np.float32)])
-    features = trained.split.test.features
-    return agreement.measure(folder, features, batch, trained.predict(batch))
+def _describe(order: Order, trained: _Trained, found: Found, made_from: Fingerprint) -> Contract:
+    """What the version says of itself, but for its place among other versions."""
+    train, test = trained.split.train, trained.split.test
+    described = describe.contract(
+        order.name,
+        order.recipe,
+        describe.Learned(train, trained.predict(train.batch)),
+        trained.metrics,
+        describe.lineage(order.data.name, made_from),
+        made_from,
+    )
+    known = data_card.read(order.data)
+    kinds = measures.kinds(test.frame, test.prices, () if known is None else known.groups)
+    slices = measures.slices(kinds, test.prices, trained.predict(test.batch))
+    return msgspec.structs.replace(described, intervals=found.described, slices=tuple(slices))
+
+
+def _judge(
+    order: Order, table: pd.DataFrame, stable: Path, folder: Path, described: Contract
+) -> Contract:
+    """The contract with how the version did beside the stable one."""
+    new = Version("the new network", folder, described)
+    judged = gate.judge(new, stable, table, order.rules)
+    lineage = msgspec.structs.replace(described.lineage, parent=int(stable.name), gate=judged)
+    return msgspec.structs.replace(described, lineage=lineage)
+
+
+def _tell(
+    order: Order,
+    trained: _Trained,
+    found: Found,
+    described: Contract,
+    folder: Path,
+    measured: dict[str, float],
+) -> None:
+    """Write report, card and golden rows; the contract, with all checksums, last."""
+    known = data_card.read(order.data)
+    predicted = trained.predict(trained.split.test.batch)
+    story = report.Story(
+        described, trained.split, trained.history, predicted, found.test, measured, known
+    )
+    report.write(story, folder / contract.REPORT)
+    (folder / contract.CARD).write_text(card.render(described, known), encoding="utf-8")
+    golden = trained.golden
+    predictions = trained.predict(golden.astype(np.float32))
+    contract.write(folder, described, describe.golden(golden, predictions, found.intervals))

@@ -10,9 +10,18 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
-from service.http.messages import REQUEST_ID_HEADER, TRACE_HEADER, Request, Response, find_api
+from service.http.messages import (
+    EXCHANGE,
+    REQUEST_ID_HEADER,
+    TRACE_HEADER,
+    Request,
+    Response,
+    find_api,
+)
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
+from service.security.guard import Guard
+from service.security.headers import browser_headers
 from service.web import page
 from service.web.index import describe
 
@@ -24,7 +33,6 @@ if TYPE_CHECKING:
     from service.http.messages import Api
     from service.repository.repository import Repository
 
-_EXCHANGE: Final = "hearth.exchange"
 _HTML: Final = "text/html; charset=utf-8"
 
 
@@ -40,6 +48,8 @@ class Parts:
         metrics: Where metrics are to be had, and what is to be had there: from what the asker
             accepts to a text and its type.
         spoken: The protocols with their routes and services, to tell programs.
+        guard: Says who may do what; it is asked before Flask is.
+        encrypted: Whether callers come over TLS.
     """
 
     repository: Repository
@@ -48,6 +58,8 @@ class Parts:
     exchanges: Exchanges
     metrics: Mapping[str, Callable[[str], tuple[bytes, str]]]
     spoken: Mapping[str, Any] = field(default_factory=dict)
+    guard: Guard = field(default_factory=Guard)
+    encrypted: bool = False
 
 
 def create_app(parts: Parts) -> flask.Flask:
@@ -64,14 +76,16 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     @app.before_request
     def begin() -> flask.Response | None:
         request = flask.request
-        exchange = parts.exchanges.begin(
-            request.method,
-            _raw_path(),
-            request.remote_addr or "",
-            request.headers.get(REQUEST_ID_HEADER),
-            {name.lower(): it for name, it in request.headers} if parts.exchanges.traces else {},
-        )
-        request.environ[_EXCHANGE] = exchange
+        exchange = request.environ.get("asgi.scope", {}).get(EXCHANGE)
+        if exchange is None:  # nobody stands before Flask
+            exchange = parts.exchanges.begin(
+                request.method,
+                _raw_path(),
+                request.remote_addr or "",
+                request.headers.get(REQUEST_ID_HEADER),
+                {name.lower(): it for name, it in request.headers},
+            )
+        request.environ[EXCHANGE] = exchange
         # A protocol's routes are its own: any method, any path below, its own errors.
         api = find_api(parts.apis, exchange.path)
         return None if api is None else _flask(api.answer(_request(exchange.path), exchange))
@@ -82,6 +96,7 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
         if exchange.trace is not None:
             response.headers[TRACE_HEADER] = exchange.trace.context
+        response.headers.update(browser_headers(exchange.path, encrypted=parts.encrypted))
         parts.exchanges.end(exchange, response.status_code)
         return response
 
@@ -148,7 +163,7 @@ def _answer_error(error: Exception) -> flask.Response:
 
 
 def _exchange() -> Exchange:
-    return cast("Exchange", flask.request.environ[_EXCHANGE])
+    return cast("Exchange", flask.request.environ[EXCHANGE])
 
 
 def _raw_path() -> str:

@@ -16,7 +16,7 @@ from service.errors import InvalidRequest, ModelNotFound, RouteNotFound, Signatu
 from service.http.encoding import plain_body
 from service.http.messages import JSON, Api, Prediction, Response, refusal, version_header
 from service.inference.signature import DEFAULT_SIGNATURE
-from service.protocols import json_body, kserve_v1, tensorflow_serving
+from service.protocols import json_body, kserve_v1, levels, tensorflow_serving
 from service.protocols.examples import from_json
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ class TensorFlowServing(Api):
         request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
         exchange.answers(version)
-        signature = version.signature(request.signature_name)
+        name = levels.signature_name(version, request.signature_name, request.level)
+        signature = version.signature(name)
         inputs = tensorflow_serving.to_inputs(request, signature, version.feature_names(signature))
 
         def encode(outputs: Tensors) -> Response:
@@ -163,7 +164,7 @@ class TensorFlowServing(Api):
             return self._of(version, answer)
 
         exchange.decoded()
-        return Prediction(version, request.signature_name, inputs, encode, exchange)
+        return Prediction(version, name, inputs, encode, exchange)
 
     def _run_examples(self, exchange: Exchange, route: Route, body: bytes) -> Prediction:
         request = tensorflow_serving.parse_inference(body)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service import errors
+from service.errors import Overloaded
 from service.monitoring import exposition
 from service.monitoring.exposition import FOREIGN, Exemplars
 from service.monitoring.levels import ModelLevels, WorkerLevels
@@ -21,7 +21,7 @@ from service.monitoring.tally import STAGES, Tallies
 from service.shared import METRICS_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -42,6 +42,8 @@ _LOAD_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 _BATCH_BUCKETS: Final = tuple(2**it for it in range(15))
 _WAIT_BUCKETS_S: Final = LATENCY_BUCKETS_S
 _SECONDS: Final = "hearth_request_seconds"
+# Not those that come faster than their caller may: that is no load of ours.
+_OVERLOADED: Final = Overloaded.__name__
 
 
 def forget_worker(pid: int) -> None:
@@ -56,13 +58,6 @@ def observe(histogram: Histogram, spread: Spread) -> None:
         if count:
             bucket.inc(count)
     histogram._sum.inc(spread.sum)  # noqa: SLF001
-
-
-def _kinds(error: type[errors.HearthError]) -> Iterator[str]:
-    """The names of a class of errors and of all below it."""
-    yield error.__name__
-    for kind in error.__subclasses__():
-        yield from _kinds(kind)
 
 
 class _Batches:
@@ -184,7 +179,6 @@ class Metrics:
         self._tallies = Tallies(LATENCY_BUCKETS_S, STAGE_BUCKETS_S)
         self._batch_sizes = Tallies(_BATCH_BUCKETS)
         self._batch_waits = Tallies(_WAIT_BUCKETS_S)
-        self._overloads = frozenset(_kinds(errors.Overloaded))
         self._exemplars = Exemplars(_SECONDS, ("protocol", "route", "model"), LATENCY_BUCKETS_S)
 
     def worker_started(self, wanted: int = 1) -> None:
@@ -228,7 +222,7 @@ class Metrics:
         observe(self._seconds.labels(protocol, route, model), grown.whole)
         if grown.rows:
             self._rows.labels(model, version).inc(grown.rows)
-        if outcome in self._overloads:
+        if outcome == _OVERLOADED:
             self._shed.labels(protocol, route, model).inc(grown.whole.observed)
         for stage, spread in zip(STAGES, grown.stages, strict=True):
             if spread.observed:

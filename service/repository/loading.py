@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from service import contract as contracts
-from service.contract import SAVED_MODEL, WARMUP, ContractError
+from service.contract import LOWER, SAVED_MODEL, UPPER, WARMUP, ContractError
 from service.errors import HearthError, InvalidRequest, VersionRefused
 from service.inference.batching import Batching
 from service.inference.batching_parameters import BatchingParameters
@@ -18,14 +18,17 @@ from service.inference.choice import ExecutorOptions, open_executor
 from service.inference.examples import to_examples
 from service.inference.joining import try_joining
 from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
-from service.inference.signature import DEFAULT_SIGNATURE, read_saved_model
+from service.inference.signature import DEFAULT_SIGNATURE, read_message, read_saved_model
 from service.repository.storage import fingerprint
 from service.repository.version import ModelVersion, takes_examples
 from service.repository.warming import samples, warm
+from service.security.graph_scan import check_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from service.contract import Contract, Golden
     from service.inference.batching import BatchObserver
@@ -49,12 +52,15 @@ class LoadOptions:
         batching: How the requests for the version in a folder are joined, or None where that is
             to be found out; itself None for not at all.
         observer: Who is told of the batches of a version, by model and number.
+        allowed_operations: Operations that a SavedModel may have though they reach beyond it.
     """
 
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     read_warm_up: Callable[[Path, Mapping[str, Signature]], Sequence[Record]] | None = None
     warm_up_iterations: int = 1
     batching: Callable[[Path], BatchingParameters | None] | None = None
+    check: Callable[[Path], None] | None = None
+    allowed_operations: frozenset[str] = frozenset()
     observer: Callable[[str, int], BatchObserver] | None = None
 
 
@@ -74,12 +80,15 @@ def load_version(
         The version, ready to be served.
 
     Raises:
-        VersionRefused: Files are missing, broken, not those of the contract, the network
-            does not give the golden rows' outputs, or fails on a warm-up request.
+        VersionRefused: Files are missing, broken, not signed as asked, not those of the
+            contract, the network does not give the golden rows' outputs, or fails on a
+            warm-up request.
     """
     seen = fingerprint(path)
+    if options.check is not None:
+        options.check(path)
     contract = _described(path)
-    declared = _declared(path, options.executor.tags)
+    declared = _declared(path, options.executor.tags, options.allowed_operations)
     records = () if options.read_warm_up is None else options.read_warm_up(path / WARMUP, declared)
     opened = open_executor(
         path, executor, options.executor, described=contract is not None, samples=samples(records)
@@ -196,29 +205,51 @@ def _golden(path: Path) -> Golden:
         raise VersionRefused(str(error)) from error
 
 
-def _declared(path: Path, tags: Sequence[str]) -> Mapping[str, Signature]:
-    """The signatures of the SavedModel, where there is one."""
-    return read_saved_model(path, tags) if (path / SAVED_MODEL).is_file() else {}
+def _declared(path: Path, tags: Sequence[str], allowed: frozenset[str]) -> Mapping[str, Signature]:
+    """The signatures of the SavedModel, where there is one; its graph is looked at first."""
+    if not (path / SAVED_MODEL).is_file():
+        return {}
+    check_graph(read_message(path), allowed)
+    return read_saved_model(path, tags)
 
 
 def _replay(version: ModelVersion, contract: Contract, golden: Golden) -> None:
     """Run the golden rows; refuse a version that answers otherwise than when it was made."""
-    rows = np.array(golden.instances, np.float32)
-    expected = np.array(golden.predictions, np.float64)
+    inputs = {contract.input: np.array(golden.instances, np.float32)}
+    expected = {DEFAULT_SIGNATURE: {contract.output: np.array(golden.predictions, np.float64)}}
+    for signature, bounds in golden.bounds.items():
+        lower, upper = np.array(bounds, np.float64).T
+        expected[signature] = expected[DEFAULT_SIGNATURE] | {LOWER: lower, UPPER: upper}
+    for signature, outputs in expected.items():
+        _compare(version, signature, inputs, outputs, contract.tolerance)
+
+
+def _compare(
+    version: ModelVersion, signature: str, inputs: Tensors, expected: Tensors, tolerance: float
+) -> None:
+    of_it = "" if signature == DEFAULT_SIGNATURE else f" of {signature}"
     try:
-        outputs = version.predict(DEFAULT_SIGNATURE, {contract.input: rows})
+        outputs = version.predict(signature, inputs)
     except HearthError as error:
-        raise VersionRefused(f"the golden rows cannot be run: {error.message}") from error
-    if contract.output not in outputs or outputs[contract.output].shape != expected.shape:
-        shapes = {name: list(array.shape) for name, array in outputs.items()}
-        raise VersionRefused(
-            f"the golden rows give {shapes}, expected {contract.output} {list(expected.shape)}"
-        )
-    differences = np.abs(outputs[contract.output] - expected)
+        raise VersionRefused(f"the golden rows{of_it} cannot be run: {error.message}") from error
+    for name, values in expected.items():
+        if name not in outputs or outputs[name].shape != values.shape:
+            shapes = {it: list(array.shape) for it, array in outputs.items()}
+            raise VersionRefused(
+                f"the golden rows{of_it} give {shapes}, expected {name} {list(values.shape)}"
+            )
+        of_which = f" as {name}{of_it}" if of_it else ""
+        _require_alike(of_which, outputs[name], values, tolerance)
+
+
+def _require_alike(
+    of_which: str, given: NDArray[Any], expected: NDArray[Any], tolerance: float
+) -> None:
+    differences = np.abs(given - expected)
     # NaN fails the comparison: a network that gives none of its numbers is refused too.
-    if not (differences <= contract.tolerance).all():
-        row = int(np.argmax(~(differences <= contract.tolerance)))
+    if not (differences <= tolerance).all():
+        row = int(np.argmax(~(differences <= tolerance)))
         raise VersionRefused(
-            f"golden row {row} gives {outputs[contract.output][row]:.6g}, "
-            f"expected {expected[row]:.6g} within {contract.tolerance:g}"
+            f"golden row {row} gives {given[row]:.6g}{of_which}, "
+            f"expected {expected[row]:.6g} within {tolerance:g}"
         )

@@ -17,6 +17,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "grpc_health": "grpcio-health-checking",
     "grpc_reflection": "grpcio-reflection",
+    "jwt": "pyjwt",
     "keras": "tensorflow",  # brings it, in the version that fits
     "opentelemetry": "opentelemetry-sdk",
     "simdjson": "pysimdjson",
@@ -25,8 +26,8 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 LISTS = {
-    "service": ("service", "traces", "protocol"),
-    "training": ("training",),
+    "service": ("service", "traces", "protocol", "signing"),
+    "training": ("training", "signing"),
     "client": ("client",),
 }
 

@@ -37,8 +37,8 @@ def agreement(folder: Path) -> Agreement:
 
 
 @pytest.fixture
-def control(agreement: Agreement) -> Control:
-    return Control(agreement, labels_ahead=False)
+def control(tmp_path: Path, agreement: Agreement) -> Control:
+    return Control(agreement, labels_ahead=False, folders=[tmp_path])
 
 
 def model(tmp_path: Path, name: str, *numbers: int, **fields: object) -> ModelConfig:
@@ -302,7 +302,7 @@ def test_a_label_to_a_version_that_is_not_served_is_refused_and_all_labels_stay(
 
 
 def test_only_a_new_label_may_be_ahead_of_its_version(tmp_path, folder, agreement):
-    control = Control(agreement, labels_ahead=True)
+    control = Control(agreement, labels_ahead=True, folders=[tmp_path])
     before = model(tmp_path, "a", 1, labels={"stable": 1})
     agreement.want([before])
     with following(folder) as workers:

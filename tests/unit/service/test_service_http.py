@@ -16,6 +16,7 @@ from service.http.front import Front
 from service.http.tensorflow_serving import TensorFlowServing
 from service.repository.config import ModelConfig
 from service.repository.repository import Repository
+from service.security.guard import Guard
 from service.settings import Settings
 from tests.unit.service.fakes import Adder, Broken, Witness, version
 
@@ -49,7 +50,7 @@ class Answer:
 class Worker:
     """An application of fakes, asked through the front or Flask's own client."""
 
-    def __init__(self, tmp_path, runners, **limits) -> None:
+    def __init__(self, tmp_path, runners, guard=None, **limits) -> None:
         for name in runners:
             (tmp_path / name / "1").mkdir(parents=True)
         self.runners = runners
@@ -65,6 +66,7 @@ class Worker:
             health=self.health,
             exchanges=Exchanges(self.sink),
             metrics={"/metrics": lambda _: (b"hearth_up 1\n", "text/plain; version=0.0.4")},
+            guard=Guard() if guard is None else guard,
         )
         self.flask = create_app(parts)
         self.front = Front(self.flask, parts, Settings(**limits))
@@ -301,7 +303,7 @@ def test_a_bug_is_answered_with_the_request_id_alone(worker, caplog):
 
     assert answer.status == 500
     assert answer.json() == {"error": "internal error, request id q-1"}
-    assert "the wires are crossed" in caplog.text
+    assert "request q-1 failed: ZeroDivisionError in run (fakes.py:" in caplog.text
     assert worker.sink.seen[0][0].outcome == "InternalError"
 
 

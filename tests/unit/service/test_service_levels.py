@@ -1,129 +1,187 @@
-"""How things stand: versions, labels, queues and workers, as they come and go."""
+"""A level, in each protocol's place, is answered by the signature of its intervals."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from prometheus_client import CollectorRegistry
 
-from service.inference.batching import Batching
-from service.inference.batching_parameters import BatchingParameters
-from service.monitoring.levels import ModelState, Waiting, states
-from service.monitoring.metrics import Metrics
-from service.repository.config import ModelConfig
-from service.repository.repository import Repository
-from tests.unit.service.fakes import Adder, Witness, version
-from tests.unit.service.test_service_monitoring import samples
+from service.errors import InvalidRequest
+from service.protocols import levels
+from service.protocols import open_inference_pb2 as messages
+from service.settings import Settings
+from tests.unit.invocations.conftest import Api
+from tests.unit.open_inference.world import World, document
+from tests.unit.service.fakes import Adder, Ranger, version
 
-LITERT = {1: "litert"}
-
-
-def state(served=LITERT, labels=(), refused=0, waiting=()) -> ModelState:
-    return ModelState(dict(served), dict(labels), refused, dict(waiting))
+ROW = [6.0, 3.0, 10.0]
+NAMED = {"LSTAT": 10.0, "RM": 6.0, "AGE": 3.0}
+KNOWN = "known: 0.8, 0.9, 0.95"
 
 
-@pytest.fixture
-def metrics():
-    return Metrics(CollectorRegistry())
+def bounds(percents: float) -> dict[str, float]:
+    """What the fake answers for the row, whose sum is 19."""
+    return {"lower": 19.0 - percents, "price": 19.0, "upper": 19.0 + percents}
 
 
-def looked(metrics: Metrics, *models: ModelState) -> dict[tuple, float]:
-    for it in models:
-        metrics.look({"housing": it}, 0.0, {})
-    return samples(metrics)
+@pytest.fixture(scope="module")
+def ranged(tmp_path_factory):
+    return Api({"housing": Ranger()}, tmp_path_factory.mktemp("models"), knobs=Settings())
 
 
-def test_the_newest_version_and_each_swap_are_told(metrics):
-    seen = looked(metrics, state(), state({1: "litert", 2: "litert"}), state({2: "litert"}))
-
-    assert seen["hearth_model_newest_version", "housing"] == 2
-    assert seen["hearth_model_swaps_total", "housing"] == 1
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return Api({"housing": Adder()}, tmp_path_factory.mktemp("models"), knobs=Settings())
 
 
-def test_going_back_is_a_swap_too_and_a_gap_is_none(metrics):
-    seen = looked(metrics, state({2: "litert"}), state({}), state({1: "litert"}))
-
-    assert seen["hearth_model_newest_version", "housing"] == 1
-    assert seen["hearth_model_swaps_total", "housing"] == 1
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("models"), {"housing": Ranger()})
 
 
-def test_the_first_version_is_no_swap(metrics):
-    seen = looked(metrics, state({}), state())
-
-    assert seen["hearth_model_swaps_total", "housing"] == 0
+def predict(api: Api, body: dict):
+    return api.ask("POST", "/v1/models/housing:predict", body)
 
 
-def test_a_label_that_moved_stands_for_its_new_version_alone(metrics):
-    two = {1: "litert", 2: "litert"}
-    seen = looked(metrics, state(two, {"stable": 1}), state(two, {"stable": 2}))
+@pytest.mark.parametrize(("level", "percents"), [(0.8, 80), (0.9, 90), (0.95, 95), ("0.9", 90)])
+@pytest.mark.parametrize("row", [ROW, NAMED, {"features": ROW}], ids=["row", "named", "input"])
+def test_rows_with_a_level_are_answered_with_bounds(ranged, row, level, percents):
+    answered = predict(ranged, {"instances": [row], "level": level})
 
-    # Labels sorted by name: label, model, version.
-    assert seen["hearth_model_label_workers", "stable", "housing", "1"] == 0
-    assert seen["hearth_model_label_workers", "stable", "housing", "2"] == 1
-
-
-def test_a_label_of_a_version_that_is_not_served_stands_for_nothing(metrics):
-    seen = looked(metrics, state(LITERT, {"candidate": 7}))
-
-    assert "hearth_model_label_workers" not in {name for name, *_ in seen}
+    assert answered.status == 200, answered.text
+    assert answered.json() == {"predictions": [bounds(percents)]}
 
 
-def test_what_runs_a_version_is_told(metrics):
-    seen = looked(metrics, state(), state({1: "tensorflow"}))
+@pytest.mark.parametrize(
+    "columns",
+    [[ROW], {"features": [ROW]}, {name: [value] for name, value in NAMED.items()}],
+    ids=["bare", "input", "named"],
+)
+def test_columns_with_a_level_are_answered_with_bounds(ranged, columns):
+    answered = predict(ranged, {"inputs": columns, "level": 0.95})
 
-    # Labels sorted by name: executor, model, version.
-    assert seen["hearth_model_version_info", "litert", "housing", "1"] == 0
-    assert seen["hearth_model_version_info", "tensorflow", "housing", "1"] == 1
-
-
-def test_a_queue_is_empty_once_its_version_has_gone(metrics):
-    waiting = {1: Waiting(12, 100)}
-    assert looked(metrics, state(waiting=waiting))["hearth_queue_rows", "housing", "1"] == 12
-
-    seen = looked(metrics, state({}))
-    assert seen["hearth_queue_rows", "housing", "1"] == 0
-    assert seen["hearth_queue_limit_rows", "housing", "1"] == 0
+    assert answered.status == 200, answered.text
+    assert answered.json() == {"outputs": {name: [it] for name, it in bounds(95).items()}}
 
 
-def test_versions_that_are_refused_are_counted_until_they_are_not(metrics):
-    assert looked(metrics, state(refused=2))["hearth_model_versions_refused", "housing"] == 2
-    assert looked(metrics, state())["hearth_model_versions_refused", "housing"] == 0
-
-
-def test_a_worker_tells_of_itself(metrics):
-    metrics.worker_started(3)
-    metrics.look({}, 0.125, {"rest": 4, "grpc": 1})
-
-    seen, pid = samples(metrics), str(os.getpid())
-    assert seen["hearth_workers",] == 1
-    assert seen["hearth_workers_wanted",] == 3
-    assert seen["hearth_worker_loop_lag_seconds", pid] == 0.125
-    assert seen["hearth_requests_pending", "rest"] == 4
-    assert seen["hearth_requests_pending", "grpc"] == 1
-    started = seen["hearth_worker_start_time_seconds", pid]
-    assert started <= seen["hearth_worker_heartbeat_timestamp_seconds", pid]
-    assert seen["hearth_worker_resident_memory_bytes", pid] >= 0
-    assert seen["hearth_cpu_seconds_total",] > 0
-    (build,) = [key for key in seen if key[0] == "hearth_build_info"]
-    assert all(build)
-
-
-def test_a_repository_is_seen_as_it_is(tmp_path):
-    for number in ("1", "2", "3"):
-        (tmp_path / number).mkdir()
-    batching = Batching(Adder(quick=False), BatchingParameters(max_batch_size=8))
-
-    def load(model, number, path):
-        if number == 3:
-            raise OSError("half of it is missing")
-        runner = batching if number == 2 else Adder()
-        return version(number, model=model, path=path, executor=runner)
-
-    config = ModelConfig("housing", tmp_path, labels={"stable": 2})
-    repository = Repository([config], load, Witness())
-    repository.poll()
-
-    assert states(repository) == {
-        "housing": ModelState({2: "adder"}, {"stable": 2}, 1, {2: Waiting(0, 80)})
+def test_columns_by_feature_need_no_level(ranged):
+    assert predict(ranged, {"inputs": {"RM": [1], "AGE": [2], "LSTAT": [3]}}).json() == {
+        "outputs": [6.0]
     }
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"RM": [1, 2], "AGE": [2], "LSTAT": [3]}, "inputs has columns of the shapes"),
+        ({"RM": 1, "AGE": 2, "LSTAT": 3}, "inputs has columns of the shapes"),
+        ({"RM": ["x"], "AGE": [2], "LSTAT": [3]}, "inputs.RM: JSON Value"),
+        ({"RM": [51], "AGE": [2], "LSTAT": [3]}, "instances[0].RM is 51 rooms, outside [0, 50]"),
+        ({"RM": [1], "AGE": [2]}, "Missing named input: features in 'inputs' object."),
+    ],
+)
+def test_columns_by_feature_that_do_not_fit_are_named(ranged, columns, message):
+    answered = predict(ranged, {"inputs": columns, "level": 0.9})
+
+    assert answered.status == 400
+    assert message in answered.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["", "serving_default", "interval_90"])
+def test_the_signature_may_be_named_beside_its_level(ranged, name):
+    body = {"signature_name": name, "instances": [ROW], "level": 0.9}
+
+    assert predict(ranged, body).json() == {"predictions": [bounds(90)]}
+
+
+def test_a_level_of_null_is_none(ranged):
+    assert predict(ranged, {"instances": [ROW], "level": None}).json() == {"predictions": [19.0]}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"level": 0.7}, f"level is 0.7, {KNOWN}"),
+        ({"level": 90}, f"level is 90, {KNOWN}"),
+        ({"level": True}, "level is true, not a number such as 0.9"),
+        ({"level": "high"}, 'level is "high", not a number such as 0.9'),
+        ({"level": [0.9]}, "level is [0.9], not a number such as 0.9"),
+        ({"level": 10**400}, "not a number such as 0.9"),
+        ({"level": float("nan")}, f"level is nan, {KNOWN}"),
+        (
+            {"level": 0.9, "signature_name": "named"},
+            'signature_name is "named", but level 0.9 is answered by interval_90',
+        ),
+    ],
+)
+def test_a_level_that_is_not_known_is_refused_with_those_that_are(ranged, given, message):
+    answered = predict(ranged, {"instances": [ROW], **given})
+
+    assert answered.status == 400
+    assert message in answered.json()["error"]
+
+
+def test_a_version_without_intervals_says_so(plain):
+    answered = predict(plain, {"instances": [ROW], "level": 0.9})
+
+    assert answered.json() == {
+        "error": "level is 0.9, but housing version 1 gives no intervals",
+    }
+
+
+def test_levels_are_found_by_the_signatures_names():
+    assert levels.known(version(executor=Ranger())) == {
+        0.8: "interval_80",
+        0.9: "interval_90",
+        0.95: "interval_95",
+    }
+    assert levels.known(version()) == {}
+
+
+@pytest.mark.parametrize("place", ["params", "beside"])
+def test_mlflow_gives_a_level_in_its_params(ranged, place):
+    given = {"params": {"level": 0.8}} if place == "params" else {"level": 0.8}
+
+    answered = ranged.invoke({"dataframe_records": [NAMED], **given})
+
+    assert answered.json() == {"predictions": [bounds(80)]}
+    refused = ranged.invoke({"instances": [ROW], "params": {"level": 0.5}})
+    assert refused.json()["message"] == f"level is 0.5, {KNOWN}"
+
+
+def test_vertex_gives_a_level_in_its_parameters(tmp_path):
+    knobs = Settings(vertex_predict_route="/predict")
+    api = Api({"housing": Ranger()}, tmp_path / "models", knobs=knobs)
+
+    answered = api.ask("POST", "/predict", {"instances": [ROW], "parameters": {"level": 0.9}})
+
+    assert answered.json() == {"predictions": [bounds(90)]}
+    unknown = api.ask("POST", "/predict", {"instances": [ROW], "parameters": {"levels": 0.9}})
+    assert unknown.json()["error"].endswith("known: signature_name, level")
+
+
+def test_open_inference_gives_a_level_as_a_parameter(world):
+    tensor = {"name": "features", "shape": [1, 3], "datatype": "FP32", "data": ROW}
+
+    answered = world.infer("housing", {"parameters": {"level": 0.95}, "inputs": [tensor]})
+
+    outputs = {it["name"]: it["data"] for it in document(answered)["outputs"]}
+    assert outputs == {name: [it] for name, it in bounds(95).items()}
+    refused = world.infer("housing", {"parameters": {"level": 0.5}, "inputs": [tensor]})
+    assert document(refused) == {"error": f"level is 0.5, {KNOWN}"}
+
+
+@pytest.mark.parametrize("given", [{"double_param": 0.8}, {"string_param": "0.8"}])
+def test_open_inference_over_grpc_does_so_too(world, given):
+    request = messages.ModelInferRequest(model_name="housing")
+    request.parameters["level"].CopyFrom(messages.InferParameter(**given))
+    tensor = request.inputs.add(name="features", datatype="FP32", shape=[1, 3])
+    tensor.contents.fp32_contents.extend(ROW)
+
+    answered = world.infer_rpc(request, world.exchange())
+
+    outputs = {it.name: list(it.contents.fp32_contents) for it in answered.outputs}
+    assert outputs == {name: [it] for name, it in bounds(80).items()}
+
+
+def test_a_level_is_no_text_that_is_no_number():
+    with pytest.raises(InvalidRequest, match="not a number"):
+        levels.signature_name(version(executor=Ranger()), "serving_default", "0.9 or so")
