@@ -12,6 +12,7 @@ from client._client import Client
 from client._contract import Contract, Feature, Target, VersionStatus
 from client._credentials import Credentials
 from client._errors import Denied, HearthError, InvalidRequest, NotFound, ServerFault, Unavailable
+from client._explanation import Explanation, Outside, Unusual
 from client._intervals import Interval
 from client._retrying import Clock
 from client._transport import HttpTransport, Request, Response, Transport
@@ -22,17 +23,20 @@ __all__ = [
     "Contract",
     "Credentials",
     "Denied",
+    "Explanation",
     "Feature",
     "HearthError",
     "HttpTransport",
     "Interval",
     "InvalidRequest",
     "NotFound",
+    "Outside",
     "Request",
     "Response",
     "ServerFault",
     "Target",
     "Transport",
     "Unavailable",
+    "Unusual",
     "VersionStatus",
 ]

@@ -40,12 +40,14 @@ class Request:
         url: Where, in full.
         body: JSON; empty for GET.
         timeout_s: How long the answer may take in all, seconds.
+        request_id: The id that it carries; None for none.
     """
 
     method: str
     url: str
     body: bytes = b""
     timeout_s: float = 30.0
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ class HttpTransport:
 
 def _headers(request: Request) -> dict[str, str]:
     headers = {"Accept": "application/json", "User-Agent": "hearth-client"}
+    if request.request_id is not None:
+        headers["X-Request-Id"] = request.request_id
     return {**headers, "Content-Type": "application/json"} if request.body else headers
 
 

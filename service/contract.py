@@ -9,8 +9,10 @@ it. It knows no heavy library and opens nothing at import.
       assets.extra/
         contract.json                 Contract
         golden.json                   Golden
+        background.json               Background
         tf_serving_warmup_requests    TFRecord of PredictionLog
         report/                       what the training report shows
+          test.json                   HeldOut; older versions have none
         model-card.md                 what the version is for, and how good it is for whom
         model.sig                     who signed all of this, where somebody did
 """
@@ -35,8 +37,10 @@ SAVED_MODEL: Final = "saved_model.pb"
 LITERT_MODEL: Final = "model.tflite"
 CONTRACT: Final = "assets.extra/contract.json"
 GOLDEN: Final = "assets.extra/golden.json"
+BACKGROUND: Final = "assets.extra/background.json"
 WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
 REPORT: Final = "assets.extra/report"
+HELD_OUT: Final = "assets.extra/report/test.json"
 CARD: Final = "assets.extra/model-card.md"
 SIGNATURE: Final = "assets.extra/model.sig"
 
@@ -335,6 +339,41 @@ class Golden(msgspec.Struct, frozen=True):
     bounds: dict[str, tuple[tuple[float, float], ...]] = {}
 
 
+class Background(msgspec.Struct, frozen=True):
+    """Training rows that explanations compare an instance with.
+
+    The distance between two rows is the root of the mean square, over the features, of their
+    difference divided by the feature's scale.
+
+    Attributes:
+        instances: Feature values, ``n`` rows in the contract's order; None where one is missing.
+        scales: What a difference in each feature is divided by, in the feature's unit; None
+            where any difference counts 1, whatever its size.
+        distance_limit: Distance to the nearest of these rows beyond which an instance is
+            unusual; None where there were too few rows to find it out.
+        false_alarms: Share of instances like the training rows that lie beyond it.
+    """
+
+    instances: tuple[tuple[float | None, ...], ...]
+    scales: tuple[float | None, ...]
+    distance_limit: float | None = None
+    false_alarms: float | None = None
+
+
+class HeldOut(msgspec.Struct, frozen=True):
+    """Rows that the network never learned from: what it says of them, and what is true.
+
+    Attributes:
+        instances: What the network reads, ``n`` rows in the contract's order; None is missing.
+        predictions: What the network gives for them, ``n`` values in the target's unit.
+        truths: What the table says, ``n`` values in the target's unit.
+    """
+
+    instances: tuple[tuple[float | None, ...], ...]
+    predictions: tuple[float, ...]
+    truths: tuple[float, ...]
+
+
 def write(version: Path, contract: Contract, golden: Golden) -> None:
     """Write golden rows and contract into a version folder that is not yet published.
 
@@ -349,6 +388,12 @@ def write(version: Path, contract: Contract, golden: Golden) -> None:
     (version / GOLDEN).write_bytes(_json(golden))
     described = msgspec.structs.replace(contract, files=checksums(version))
     (version / CONTRACT).write_bytes(_json(described))
+
+
+def write_background(version: Path, background: Background) -> None:
+    """Write the rows of explanations into a version folder that ``write`` is to complete."""
+    (version / BACKGROUND).parent.mkdir(exist_ok=True)
+    (version / BACKGROUND).write_bytes(_json(background))
 
 
 def read(version: Path) -> Contract | None:
@@ -398,6 +443,56 @@ def read_golden(version: Path) -> Golden:
     if len(widths) != 1:
         raise ContractError(f"{GOLDEN} has rows of the widths {sorted(widths)}, expected one width")
     return golden
+
+
+def read_background(version: Path, contract: Contract) -> Background | None:
+    """Read the rows that a version's explanations compare with.
+
+    Returns:
+        They; None where the version carries none.
+
+    Raises:
+        ContractError: They are malformed, none, or not of the contract's features.
+    """
+    path = version / BACKGROUND
+    if not path.exists():
+        return None
+    background = _decode(path, Background)
+    width = len(contract.features)
+    widths = {len(row) for row in background.instances} | {len(background.scales)}
+    if not background.instances or widths != {width}:
+        raise ContractError(
+            f"{BACKGROUND} has {len(background.instances)} rows of the widths {sorted(widths)}, "
+            f"expected at least one, of {width} features"
+        )
+    return background
+
+
+def write_held_out(version: Path, rows: HeldOut) -> None:
+    """Write test rows into a version folder whose contract is not yet written.
+
+    Args:
+        version: The folder.
+        rows: The rows with their outputs.
+    """
+    (version / HELD_OUT).parent.mkdir(parents=True, exist_ok=True)
+    (version / HELD_OUT).write_bytes(msgspec.json.encode(rows) + b"\n")
+
+
+def read_held_out(version: Path) -> HeldOut:
+    """Read a version's test rows.
+
+    Raises:
+        ContractError: They are missing, malformed, or rows and values differ in number.
+    """
+    path = version / HELD_OUT
+    if not path.is_file():
+        raise ContractError(f"{HELD_OUT} is missing")
+    rows = _decode(path, HeldOut)
+    counts = {len(rows.instances), len(rows.predictions), len(rows.truths)}
+    if len(counts) != 1:
+        raise ContractError(f"{HELD_OUT} has {sorted(counts)} entries, expected one number")
+    return rows
 
 
 def verify(version: Path, contract: Contract) -> None:

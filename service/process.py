@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote
 
 from service.config_files import metrics_paths, read_batching, read_session
 from service.errors import InvalidRequest, kinds
@@ -25,19 +28,23 @@ from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowS
 from service.http.vertex import Vertex
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
-from service.monitoring import traces
+from service.monitoring import parquet, traces
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
+from service.monitoring.feedback import Feedback, FeedbackGauges
+from service.monitoring.feedback_store import FILE, FeedbackStore
 from service.monitoring.levels import states
 from service.monitoring.metrics import Metrics
 from service.monitoring.observations import Observations
+from service.monitoring.request_log import PARQUET, TFRECORD, Limits, RequestLog, Target
 from service.monitoring.tensorflow_serving import ServingMetrics
 from service.monitoring.traces import Traces
 from service.protocols.open_inference_dataplane import Dataplane
+from service.protocols.prediction_log import TFRecord
 from service.protocols.tensorflow_serving_grpc import code_of
 from service.protocols.warm_up import read_warm_up
-from service.repository.config import ModelConfig, parse_config
+from service.repository.config import COLLECTORS, ModelConfig, parse_config, read_logging
 from service.repository.control import Control
 from service.repository.loading import LoadOptions, load_version
 from service.repository.repository import Repository, RetryPolicy
@@ -51,6 +58,7 @@ from service.rpc.tensorflow_serving import TensorFlowServing
 from service.security.audit import AuditLog
 from service.security.entrance import Entrance, check_entrance
 from service.web.index import protocols
+from service.web.openapi import Offered
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -59,6 +67,8 @@ if TYPE_CHECKING:
 
     from service.http.messages import Api
     from service.monitoring.drift import Report
+    from service.monitoring.observations import Observer
+    from service.monitoring.request_log import Form
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.rpc.calls import Service
@@ -98,8 +108,13 @@ class Process:
         )
         audit_log = AuditLog(settings.audit_log_file)
         drift = _drift(settings, agreement)
-        observers = [] if drift is None else [drift]
-        self._observations = Observations(observers, self._metrics.unobserved)
+        self._request_log = _request_log(settings, self.repository, self._metrics)
+        self._feedback = _feedback(settings, self._metrics)
+        observers: list[Observer | None] = [self._request_log, drift, self._feedback]
+        self._observations = Observations(filter(None, observers), self._metrics.unobserved)
+        if self._feedback is not None:
+            gauges = FeedbackGauges(_feedback_store(settings), self.repository.versions)
+            self._metrics.worked_out.register(gauges)
         if drift is not None:
             self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
         self._traces = _traces(settings)
@@ -109,6 +124,7 @@ class Process:
             agreement,
             labels_ahead=settings.allow_version_labels_for_unavailable_models,
             folders=[Path(it) for it in settings.model_folders.split(",") if it],
+            log_folder=settings.request_log_folder,
         )
         allowed = control if settings.allow_model_control else None
         dataplane = Dataplane(self.repository, self.health, settings.max_body_bytes, allowed)
@@ -119,6 +135,7 @@ class Process:
             exchanges=exchanges,
             metrics=self._published(),
             spoken=protocols(settings),
+            offered=_offered(settings),
             guard=self.entrance.rest,
             encrypted=self.entrance.rest_tls is not None,
         )
@@ -197,6 +214,10 @@ class Process:
         """Watch no more; what was counted is handed on, and traces are sent."""
         self._watcher.stop()
         self.entrance.stop()
+        self._observations.hand_on()
+        self._request_log.close()
+        if self._feedback is not None:
+            self._feedback.close()
         self.hand_on_metrics()
         if self._traces is not None:
             self._traces.stop()
@@ -208,7 +229,7 @@ class Process:
             self._observations.hand_on()
             return drift.report(version)  # type: ignore[union-attr]  # given below only if it is
 
-        return Monitors(None if drift is None else report)
+        return Monitors(None if drift is None else report, self._feedback)
 
     def _exposition(self, accept: str = "") -> tuple[bytes, str]:
         self._observations.hand_on()
@@ -219,6 +240,17 @@ class Process:
         own: dict[str, Callable[[str], tuple[bytes, str]]] = {_METRICS_PATH: self._exposition}
         further = _serving_path(self.settings)
         return own if further is None else {**own, further: self._metrics.serving_published}
+
+
+def _offered(settings: Settings) -> Offered:
+    return Offered(
+        metrics_paths=tuple(metrics_paths(settings.monitoring_config_file)),
+        vertex_health_route=settings.vertex_health_route,
+        vertex_predict_route=settings.vertex_predict_route,
+        default_model=settings.default_model,
+        model_control=settings.allow_model_control,
+        drift=settings.drift_window_s > 0,
+    )
 
 
 def _apis(
@@ -260,6 +292,45 @@ def _traces(settings: Settings) -> Traces | None:
     if not settings.trace_endpoint:
         return None
     return Traces(settings.trace_endpoint, settings.trace_sampling)
+
+
+def _request_log(settings: Settings, repository: Repository, metrics: Metrics) -> RequestLog:
+    left_out = _names(settings.request_log_leave_out)
+    limits = Limits(
+        settings.request_log_file_bytes,
+        settings.request_log_file_s,
+        settings.request_log_total_bytes,
+    )
+    forms: dict[str, Form] = {TFRECORD: TFRecord(left_out), PARQUET: parquet.Parquet(left_out)}
+
+    def target(model: str) -> Target | None:
+        """A model's own config wins over the flags."""
+        config = repository.config(model)
+        asked = None if config is None else read_logging(config)
+        if asked is not None:
+            form = COLLECTORS.get(asked.collector, "")
+            return None if asked.problem else Target(form, Path(asked.prefix), asked.share)
+        if settings.request_log_folder is None:
+            return None
+        prefix = settings.request_log_folder / quote(model, safe="")
+        return Target(settings.request_log_format, prefix, settings.request_log_sampling)
+
+    return RequestLog(target, forms, limits, metrics.logged)
+
+
+def _feedback(settings: Settings, metrics: Metrics) -> Feedback | None:
+    if settings.feedback_folder is None:
+        return None
+    left_out = _names(settings.request_log_leave_out)
+    return Feedback(_feedback_store(settings), left_out, metrics.kept, metrics.joined)
+
+
+def _feedback_store(settings: Settings) -> FeedbackStore:
+    return FeedbackStore(cast("Path", settings.feedback_folder), settings.feedback_rows)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
 
 
 class _Recorder:
@@ -307,9 +378,35 @@ def check_files(settings: Settings) -> None:
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
     _session(settings)
+    _check_kept(settings)
     check_entrance(settings)
     if settings.verify_versions_with:
         Signatures(settings.verify_versions_with).check_keys()
+
+
+def _check_kept(settings: Settings) -> None:
+    """Make sure that what is to be kept of requests can be."""
+    if settings.request_log_format == PARQUET and not parquet.is_installed():
+        raise InvalidRequest("--request_log_format=parquet needs the package pyarrow")
+    if settings.request_log_folder is not None:
+        _check_folder("--request_log_folder", settings.request_log_folder)
+    if settings.feedback_folder is not None:
+        _check_folder("--feedback_folder", settings.feedback_folder)
+        try:
+            _feedback_store(settings).prepare()
+        except sqlite3.Error as error:
+            raise InvalidRequest(
+                f"--feedback_folder: {settings.feedback_folder / FILE} cannot be used: {error}"
+            ) from error
+
+
+def _check_folder(flag: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"{flag}: {folder} cannot be written: {error.strerror}") from error
 
 
 def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:

@@ -16,6 +16,7 @@ from service import VERSION, platforms
 from service.inference.executor import AUTO, EXECUTORS
 from service.inference.signature import DEFAULT_TAGS
 from service.monitoring.access_log import parse_access_log
+from service.monitoring.request_log import PARQUET, TFRECORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -354,6 +355,31 @@ class Settings:
     slow_request_ms: float = _knob(
         1000.0, "Milliseconds from which a request counts as slow.", _real(0, 10**9)
     )
+    request_log_folder: Path | None = _knob(
+        None, "Folder for the log of requests and their answers; none by default.", Path
+    )
+    request_log_sampling: float = _knob(1.0, "Share of requests that it takes.", _real(0, 1))
+    request_log_format: str = _knob(
+        TFRECORD, f"Its files' form: {TFRECORD} or {PARQUET}.", _one_of(TFRECORD, PARQUET)
+    )
+    request_log_file_bytes: int = _knob(
+        64 * 2**20, "Bytes from which a file of it is followed by the next.", _whole(1024, 2**40)
+    )
+    request_log_file_s: float = _knob(
+        3600.0, "Seconds from which a file of it is followed by the next.", _real(1, 365 * 86400)
+    )
+    request_log_total_bytes: int = _knob(
+        2**30, "Bytes of a model's files; the oldest go first.", _whole(2048, 2**50)
+    )
+    request_log_leave_out: str = _knob(
+        "", "Features, joined by commas, whose values it does not keep.", str
+    )
+    feedback_folder: Path | None = _knob(
+        None, "Folder that keeps predictions for their true prices to come; none by default.", Path
+    )
+    feedback_rows: int = _knob(
+        1_000_000, "Predictions that it keeps, and true prices.", _whole(1, 10**9)
+    )
     drift_window_s: float = _knob(
         3600.0,
         "Seconds in which requests are looked at for drift from the training; 0 for not at all.",
@@ -405,6 +431,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     settings = Settings(**values)
     _check_ports(settings)
     _check_parallelism(settings)
+    _check_request_log(settings)
     return settings
 
 
@@ -421,6 +448,16 @@ def _check_parallelism(settings: Settings) -> None:
         raise SettingsError(
             "--tensorflow_session_parallelism stands for --tensorflow_intra_op_parallelism and "
             "--tensorflow_inter_op_parallelism: give it or those two, not all"
+        )
+
+
+def _check_request_log(settings: Settings) -> None:
+    # Each worker has a file under way, and none may go over the whole before it ends.
+    least = (settings.workers + 1) * settings.request_log_file_bytes
+    if settings.request_log_folder is not None and settings.request_log_total_bytes < least:
+        raise SettingsError(
+            f"--request_log_total_bytes is {settings.request_log_total_bytes}, below the {least} "
+            f"of {settings.workers + 1} files of --request_log_file_bytes"
         )
 
 

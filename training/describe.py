@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from service.contract import LOWER, UPPER, Contract, Distribution, Feature, Golden, Lineage, Target
+from service.contract import (
+    LOWER,
+    UPPER,
+    Contract,
+    Distribution,
+    Feature,
+    Golden,
+    HeldOut,
+    Lineage,
+    Target,
+)
 from training import fingerprint, histogram
 from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
     from training.split import Rows
 
 _GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
+_HELD_OUT_ROWS: Final = 1000  # as many points as a picture can show
 
 
 @dataclass(frozen=True)
@@ -147,6 +158,21 @@ def golden(
         for signature, it in intervals.outputs(predictions).items()
     }
     return Golden(instances, tuple(float(one) for one in predictions), bounds)
+
+
+def held_out(test: Rows, predictions: NDArray[np.floating]) -> HeldOut:
+    """Keep test rows with what the network predicts for them and what is true.
+
+    Args:
+        test: The rows; they lie in a random order, so the first are a sample.
+        predictions: ``[n]``, in the target's unit.
+    """
+    rows = test.frame[list(test.features)].to_numpy(np.float64)[:_HELD_OUT_ROWS]
+    return HeldOut(
+        tuple(tuple(None if np.isnan(one) else float(one) for one in row) for row in rows),
+        tuple(float(one) for one in predictions[:_HELD_OUT_ROWS]),
+        tuple(float(one) for one in test.prices[:_HELD_OUT_ROWS]),
+    )
 
 
 def _feature(name: str, train: Rows) -> Feature:

@@ -124,8 +124,10 @@ def adopt(models: Path, name: str) -> None:
         name: The model's name.
 
     Raises:
-        LabelsError: History or config cannot be read or written.
+        LabelsError: History or config cannot be read or written, or somebody else wrote it;
+            with no version too, so that nobody trains one that cannot be labelled.
     """
+    _check_ours(models / CONFIG)
     newest = publish.newest(models / name)
     if newest is None:
         return

@@ -12,6 +12,7 @@ import numpy as np
 from service import contract
 from training import (
     agreement,
+    background,
     card,
     coverage,
     data_card,
@@ -246,7 +247,9 @@ def _tell(
         described, trained.split, trained.history, predicted, found.test, measured, known
     )
     report.write(story, folder / contract.REPORT)
+    contract.write_held_out(folder, describe.held_out(trained.split.test, predicted))
     (folder / contract.CARD).write_text(card.render(described, known), encoding="utf-8")
+    contract.write_background(folder, background.background(trained.split.train))
     golden = trained.golden
     predictions = trained.predict(golden.astype(np.float32))
     contract.write(folder, described, describe.golden(golden, predictions, found.intervals))

@@ -107,6 +107,11 @@ class Batching:
         """Rows that may wait; more is refused."""
         return self._parameters.capacity
 
+    @property
+    def apart(self) -> Executor:
+        """What runs the batches: for calls that are to be joined with none."""
+        return self._runner.executor
+
     def run(self, signature: str, inputs: Tensors) -> Outputs:
         """Compute a signature's outputs, together with others that wait.
 

@@ -56,14 +56,14 @@ class ModelState(NamedTuple):
 
 def states(repository: Repository) -> dict[str, ModelState]:
     """Where the models stand."""
-    labels, refused = repository.labels(), repository.refused()
-    served: dict[str, list[ModelVersion]] = {model: [] for model in labels}
+    refused = repository.refused()
+    served: dict[str, list[ModelVersion]] = {model: [] for model in repository.names()}
     for version in repository.versions():
         served.setdefault(version.model, []).append(version)
     return {
         model: ModelState(
             served={it.number: it.executor.name for it in versions},
-            labels=labels.get(model, {}),
+            labels=repository.labels(model),
             refused=len(refused.get(model, ())),
             waiting={
                 it.number: Waiting(it.executor.waiting_rows, it.executor.most_waiting_rows)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract, Golden
+    from service.contract import Background, Contract, Golden
     from service.inference.batching import BatchObserver
     from service.inference.executor import Executor, Tensors
     from service.inference.signature import Signature
@@ -102,6 +102,7 @@ def load_version(
         contract=contract,
         fingerprint=seen,
         loaded_at=time.time(),
+        background=_background(path, contract),
     )
     golden = _golden(path) if contract is not None else None
     if contract is not None and golden is not None:
@@ -205,6 +206,13 @@ def _golden(path: Path) -> Golden:
         raise VersionRefused(str(error)) from error
 
 
+def _background(path: Path, contract: Contract | None) -> Background | None:
+    try:
+        return None if contract is None else contracts.read_background(path, contract)
+    except ContractError as error:
+        raise VersionRefused(str(error)) from error
+
+
 def _declared(path: Path, tags: Sequence[str], allowed: frozenset[str]) -> Mapping[str, Signature]:
     """The signatures of the SavedModel, where there is one; its graph is looked at first."""
     if not (path / SAVED_MODEL).is_file():
@@ -229,6 +237,7 @@ def _compare(
 ) -> None:
     of_it = "" if signature == DEFAULT_SIGNATURE else f" of {signature}"
     try:
+        version.signature(signature)  # says so if there is none
         outputs = version.predict(signature, inputs)
     except HearthError as error:
         raise VersionRefused(f"the golden rows{of_it} cannot be run: {error.message}") from error

@@ -170,6 +170,16 @@ class Repository:
         """Numbers of the versions served, by model."""
         return {name: sorted(entry.served) for name, entry in self._models.items()}
 
+    def config(self, model: str) -> ModelConfig | None:
+        """How a model is to be served; None for one that is not."""
+        entry = self._models.get(model)
+        return None if entry is None else entry.config
+
+    def labels(self, model: str) -> dict[str, int]:
+        """The number that each label of a model points to; none for a model not known."""
+        entry = self._models.get(model)
+        return {} if entry is None else dict(entry.labels)
+
     def versions(self) -> list[ModelVersion]:
         """The versions served, of all models."""
         models = [entry.served for _, entry in sorted(self._models.items())]
@@ -178,10 +188,6 @@ class Repository:
     def refused(self) -> dict[str, list[int]]:
         """Numbers of the versions that are there but could not be loaded, by model."""
         return {name: sorted(entry.failures) for name, entry in self._models.items()}
-
-    def labels(self) -> dict[str, dict[str, int]]:
-        """Which version each label stands for, by model."""
-        return {name: dict(entry.labels) for name, entry in self._models.items()}
 
     def problems(self) -> dict[str, str]:
         """Models of which no version is served, with the reason."""

@@ -31,7 +31,10 @@ RPC: Final = "gRPC"
 
 _OPEN: Final = frozenset(
     {"/livez", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"}
+    # The page without what it shows: it asks for a key.
+    | {"/page", "/favicon.ico"}
 )
+_PAGE_FILES: Final = "/static/"
 # A browser's question whether it may ask comes without a key, by the standard of CORS.
 _ASKING: Final = "OPTIONS"
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -87,7 +90,8 @@ class Routes:
         if method == _ASKING:
             return None
         if method in _READING:
-            return None if path in _OPEN or path in self.open else Scope.READ
+            anybody = path in _OPEN or path in self.open or path.startswith(_PAGE_FILES)
+            return None if anybody else Scope.READ
         if method == "POST" and (path in self.predicting or _PREDICTING.fullmatch(path)):
             return Scope.PREDICT
         return Scope.READ if path == _READ_BY_POST else Scope.ADMIN

@@ -176,7 +176,7 @@ def test_the_certificate_of_a_connection_counts(worker, guard):
         ("/metrics", KEY, 403),
         ("/", None, 401),
         ("/", READ_KEY, 200),
-        ("/static/page.css", None, 401),
+        ("/openapi.json", None, 401),
         ("/nowhere", None, 401),
         ("/nowhere", READ_KEY, 404),
         ("/v1/models", READ_KEY, 200),

@@ -232,7 +232,7 @@ ROUTES = {
     ],
     READ: [
         ("GET", "/"), ("GET", "/metrics"), ("GET", "/v1/models"), ("GET", "/v1/models/housing"),
-        ("GET", "/report/housing/1/index.html"), ("GET", "/static/page.js"), ("GET", "/nowhere"),
+        ("GET", "/report/housing/1/index.html"), ("GET", "/openapi.json"), ("GET", "/nowhere"),
         ("GET", "/%6civez"), ("GET", "/livez/"), ("GET", "/version"),
         ("GET", "/v1/models/housing/drift"), ("GET", "/v1/models/housing/partial_dependence"),
         ("GET", "/openapi.json"), ("POST", "/v2/repository/index"),

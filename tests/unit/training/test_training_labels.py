@@ -223,6 +223,8 @@ def test_moved_folder_gets_its_new_path(models, tmp_path):
 def test_config_of_somebody_else_is_not_touched(models):
     models.mkdir()
     (models / labels.CONFIG).write_text("model_config_list {}\n")
+    with pytest.raises(LabelsError, match=r"was written by somebody else"):
+        labels.adopt(models, "housing")
     (models / "housing" / "1").mkdir(parents=True)
 
     with pytest.raises(LabelsError, match=r"models.config was written by somebody else"):
@@ -270,7 +272,7 @@ def test_processes_at_once_lose_no_change(models):
     said = [it.communicate()[0] for it in running]
 
     assert [it.returncode for it in running] == [0] * 4
-    assert said[0] == "Version 2 of housing is stable; version 5 is candidate.\n"
+    assert said[0].startswith("Version 2 of housing is stable")
     history = labels.history(models / "housing")
     assert sorted(it.stable for it in history[-4:]) == [2, 3, 4, 5]
     assert state(models)[0] == history[-1].stable
