@@ -136,7 +136,10 @@ class Trials:
             "tried %s version %d in %.2f s: %s",
             model, number, time.monotonic() - started_s, reason or "it may be loaded",
         )  # fmt: skip
-        self._write(key, _Verdict(reason, time.monotonic()))
+        try:
+            self._write(key, _Verdict(reason, time.monotonic()))
+        except OSError as error:  # the other workers make the trial themselves then
+            _log.warning("the verdict cannot be kept: %s", error.strerror)
         if not reason:
             for note in self._left(key):
                 note.unlink(missing_ok=True)

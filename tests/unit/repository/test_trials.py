@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -149,6 +150,19 @@ def test_a_trial_that_cannot_be_made_says_nothing_about_the_version(folder, vers
     other.require(version)
 
     assert other.made == [1]
+
+
+def test_a_verdict_that_finds_no_room_counts_all_the_same(folder, version):
+    worker, other = Worker(folder), Worker(folder)
+    whole = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, whole[1]))  # as a disk that is full
+    try:
+        worker.require(version)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, whole)
+    other.require(version)
+
+    assert (worker.made, other.made) == ([1], [1])
 
 
 def test_verdicts_are_kept_for_the_last_versions_alone(folder, version, monkeypatch):
