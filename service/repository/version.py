@@ -400,7 +400,7 @@ class Direct:
         exchange.answers(version)
         exchange.rows = len(batch)
         exchange.computed = Computed(
-            version, self.signature, {self.input: batch}, {self.output: output}
+            version, self.signature, {self.input: batch}, {self.output: output}, is_small=True
         )
 
 
