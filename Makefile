@@ -5,6 +5,10 @@ PORT      = 8500
 HOST      = 127.0.0.1
 WORKERS   = 1
 MODELS    = models
+DATA      = data/boston_housing.csv
+TARGET    =
+FEATURES  =
+NAME      = $(if $(TARGET),$(basename $(notdir $(DATA))),housing)
 FORCE     =
 PEERS     =
 QUICK     =
@@ -28,22 +32,23 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS FORCE RECIPE PYTHON, and ARGS for further flags;"
-	@echo "  for example: make serve REST_PORT=9000 WORKERS=2"
+	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS NAME DATA TARGET FEATURES RECIPE FORCE PYTHON, and ARGS"
+	@echo "  for further flags; for example: make serve REST_PORT=9000 WORKERS=2"
 
 setup: $(DEV) ## Make .venv with all that serving, training and testing need
 	@echo "$(VENV) is complete"
 
-train: $(RUN) ## Train a new model version; RECIPE=best the best one, FORCE=1 if nothing changed too
-	@exec $(BIN)/python -m training --data data/boston_housing.csv --models $(MODELS) --name housing $(if $(RECIPE),--recipe $(RECIPE)) $(if $(FORCE),--force) $(ARGS)
+train: $(RUN) ## Train a new model version; of your own table with DATA= TARGET= and FEATURES= NAME=; RECIPE=best, FORCE=1
+	@exec $(BIN)/python -m training --data '$(DATA)' --models $(MODELS) --name '$(NAME)' $(if $(TARGET),--target '$(TARGET)') \
+	  $(if $(FEATURES),--features '$(FEATURES)') $(if $(RECIPE),--recipe $(RECIPE)) $(if $(FORCE),--force) $(ARGS)
 
 experiments: $(RUN) ## Answer the exercises with runs; go on where the last call was stopped
 	@exec $(BIN)/python -m training.experiments --data data/boston_housing.csv --docs docs $(ARGS)
 
-serve: $(RUN) ## Serve the newest version on REST_PORT; train first if there is none
-	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
+serve: $(RUN) ## Serve the newest version of NAME on REST_PORT; train first if there is none
+	@ls '$(MODELS)/$(NAME)'/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
 	@exec $(BIN)/python -m service --rest_api_port=$(REST_PORT) --port=$(PORT) --host=$(HOST) --workers=$(WORKERS) \
-	  --model_name=housing --model_base_path=$(MODELS)/housing $(ARGS)
+	  --model_name='$(NAME)' --model_base_path='$(MODELS)/$(NAME)' $(ARGS)
 
 lessons: $(MODELS)/lessons/models.config ## Serve the networks of docs/tutorial.md on REST_PORT
 	@exec $(BIN)/python -m service --rest_api_port=$(REST_PORT) --port=$(PORT) --host=$(HOST) --workers=$(WORKERS) \

@@ -2,48 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from service.contract import Contract, Distribution, Feature, Golden, Lineage, Target
-from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.columns import Column, Schema
     from training.evaluate import Metrics
     from training.fingerprint import Fingerprint
-    from training.recipe import Recipe
     from training.split import Rows
 
 _GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
 
 
-def contract(
-    name: str, recipe: Recipe, train: Rows, metrics: Metrics, lineage: Lineage, stored: Fingerprint
-) -> Contract:
+@dataclass(frozen=True)
+class Made:
+    """A trained network, as far as its version tells.
+
+    Attributes:
+        name: The model's name.
+        schema: The columns of its table.
+        train: The rows it was trained on.
+        tolerance: How far executors' answers may differ, in the target's unit.
+        metrics: How good it is.
+        stored: What it was made from; its recipe is the one stored.
+    """
+
+    name: str
+    schema: Schema
+    train: Rows
+    tolerance: float
+    metrics: Metrics
+    stored: Fingerprint
+
+
+def contract(made: Made, lineage: Lineage) -> Contract:
     """Describe a version.
 
     Args:
-        name: The model's name.
-        recipe: How it was trained.
-        train: The rows it was trained on.
-        metrics: How good it is.
+        made: The network.
         lineage: Where it comes from.
-        stored: What it was made from; its recipe is the one stored.
     """
+    train, target = made.train, made.schema.target
     return Contract(
-        model=name,
-        features=tuple(_feature(it, train) for it in recipe.features),
-        target=Target(TARGET.name, TARGET.meaning, TARGET.unit, distribution(train.prices)),
+        model=made.name,
+        features=tuple(_feature(it, train) for it in made.schema.of(train.features)),
+        target=Target(target.name, target.meaning, target.unit, distribution(train.prices)),
         input=INPUT,
         output=OUTPUT,
-        tolerance=recipe.tolerance,
-        metrics=metrics,
-        recipe=stored.recipe,
+        tolerance=made.tolerance,
+        metrics=made.metrics,
+        recipe=made.stored.recipe,
         lineage=lineage,
         files={},
     )
@@ -69,8 +85,9 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
     """Describe how a column's values are distributed.
 
     Args:
-        values: ``[n]``, at least one.
+        values: ``[n]``; NaN, which is missing, is passed over. At least one is none.
     """
+    values = values[~np.isnan(values)]
     deciles = np.quantile(values, np.linspace(0, 1, 11))
     return Distribution(
         minimum=float(values.min()),
@@ -94,27 +111,30 @@ def golden_rows(train: Rows, test: Rows) -> NDArray[np.float64]:
     """
     seen = train.frame[list(train.features)].to_numpy(np.float64)
     unseen = test.frame[list(test.features)].to_numpy(np.float64)
-    return np.vstack([unseen[:_GOLDEN_TEST_ROWS], seen.min(axis=0), seen.max(axis=0)])
+    extremes = np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)
+    return np.vstack([unseen[:_GOLDEN_TEST_ROWS], *extremes])
 
 
 def golden(rows: NDArray[np.float64], predictions: NDArray[np.float32]) -> Golden:
     """Keep rows with what Keras predicts for them.
 
     Args:
-        rows: ``[n, features]``.
-        predictions: ``[n]``, thousand USD.
+        rows: ``[n, features]``; NaN is missing.
+        predictions: ``[n]``, in the target's unit.
     """
-    instances = tuple(tuple(float(one) for one in row) for row in rows)
+    instances = tuple(tuple(None if np.isnan(one) else float(one) for one in row) for row in rows)
     return Golden(instances, tuple(float(one) for one in predictions))
 
 
-def _feature(name: str, train: Rows) -> Feature:
-    column = FEATURES[name]
+def _feature(column: Column, train: Rows) -> Feature:
     return Feature(
-        name=name,
+        name=column.name,
         meaning=column.meaning,
         unit=column.unit,
         minimum=float(column.minimum),
         maximum=float(column.maximum),
-        training=distribution(train.frame[name].to_numpy(np.float64)),
+        training=distribution(train.frame[column.name].to_numpy(np.float64)),
+        kind=column.kind,
+        categories=column.categories,
+        missing=column.missing,
     )

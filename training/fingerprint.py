@@ -43,16 +43,23 @@ class Fingerprint:
     packages: dict[str, str]
 
 
-def take(recipe: Recipe, data: bytes) -> Fingerprint:
+def take(recipe: Recipe, data: bytes | Path, described: bytes = b"") -> Fingerprint:
     """Take the fingerprint of a run before it is made.
 
     Args:
         recipe: How it would train.
-        data: The table's bytes.
+        data: The table's bytes, or where they are.
+        described: What is said of the table's columns; kept beside the recipe, by its hash.
+
+    Raises:
+        OSError: The table cannot be read.
     """
+    knobs: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(asdict(recipe)))
+    if described:
+        knobs["columns_sha256"] = hashlib.sha256(described).hexdigest()
     return Fingerprint(
-        recipe=msgspec.json.decode(msgspec.json.encode(asdict(recipe))),
-        data_sha256=hashlib.sha256(data).hexdigest(),
+        recipe=knobs,
+        data_sha256=_hash(data),
         code_sha256=hash_files(_code()),
         packages={name: version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
@@ -63,6 +70,13 @@ def of(described: contract.Contract) -> Fingerprint:
     """The fingerprint that a published version was made with."""
     lineage = described.lineage
     return Fingerprint(described.recipe, lineage.data_sha256, lineage.code_sha256, lineage.packages)
+
+
+def _hash(data: bytes | Path) -> str:
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    with data.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_files(files: Iterable[tuple[str, bytes]]) -> str:

@@ -12,6 +12,8 @@ from training import recipe
 from training.errors import RecipeError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+|^[_.-]+")
+_DESCRIPTION: Final = ".columns.toml"  # in place of the table's own ending
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Order:
         name: The model's name.
         force: Train even if the newest version is already made from the same.
         tensorboard: The folder for TensorBoard's logs, or None for none.
+        columns: The file that describes the table's columns, or None for none.
+        stream_mb: Size from which a table is not kept in memory, MB.
     """
 
     recipe: recipe.Recipe
@@ -33,11 +37,16 @@ class Order:
     name: str
     force: bool
     tensorboard: Path | None = None
+    columns: Path | None = None
+    stream_mb: int = 200
 
     @property
     def model(self) -> Path:
         """The folder that holds the model's versions."""
         return self.models / self.name
+
+
+_PLACES: Final = ("data", "models", "force", "tensorboard", "stream_mb")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     """Build the parser: the places first, then one flag for each knob of the recipe."""
     made = _Parser(
         prog="python -m training",
-        description="Train the housing regressor and publish it as the model's next version.",
+        description="Train a regressor and publish it as the model's next version.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -81,21 +90,49 @@ def parse(arguments: list[str]) -> Order:
     reader = parser()
     given = vars(reader.parse_args(arguments))
     turned = {name: given[name] for name in recipe.knobs() if given[name] is not None}
-    if not _NAME.fullmatch(given["name"]):
-        reader.error(f"--name is {given['name']!r}, outside letters, digits and _ . -")
     try:
         made = recipe.parse(turned, given["recipe"])
     except RecipeError as error:
         reader.error(f"--{error}")
-    places = {name: given[name] for name in ("data", "models", "name", "force", "tensorboard")}
+    places = {name: given[name] for name in _PLACES}
+    places["name"] = _name(given, reader)
+    places["columns"] = _columns(given, reader)
     return Order(made, **places)
+
+
+def _name(given: dict[str, Any], reader: argparse.ArgumentParser) -> str:
+    """The model's name; that of a table of one's own is the table's."""
+    name: str | None = given["name"]
+    if name is None:
+        stem = given["data"].stem if given["target"] else "housing"
+        name = _NOT_NAME.sub("_", stem).lstrip("_.-") or "model"
+    if not _NAME.fullmatch(name):
+        reader.error(f"--name is {name!r}, outside letters, digits and _ . -")
+    return name
+
+
+def _columns(given: dict[str, Any], reader: argparse.ArgumentParser) -> Path | None:
+    """The file that describes the columns: the one asked for, or the one beside the table."""
+    asked: Path | None = given["columns"]
+    if asked is not None and not given["target"]:
+        reader.error("--columns goes with --target")
+    if asked is not None or not given["target"]:
+        return asked
+    beside: Path = given["data"].with_suffix(_DESCRIPTION)
+    return beside if beside.exists() else None
 
 
 def _add_places(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
-    add("--data", type=Path, default=Path("data/boston_housing.csv"), help="the table, as CSV")
+    table = "the table, as CSV or Parquet"
+    add("--data", type=Path, default=Path("data/boston_housing.csv"), help=table)
+    described = "what its columns mean (the table's name with .columns.toml, if that is there)"
+    add("--columns", type=Path, metavar="FILE", help=described)
+    streamed = "size from which the table is not kept in memory, MB (default 200)"
+    add("--stream_mb", type=int, default=200, metavar="MB", help=streamed)
     add("--models", type=Path, default=Path("models"), help="folder of the models")
-    add("--name", default="housing", help="the model's name, and its folder in --models")
+    named = "the model's name, and its folder in --models (housing, or the table's name)"
+    add("--name", help=named)
     add("--force", action="store_true", help="train even if nothing changed")
     add("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's logs there")
 
@@ -106,7 +143,7 @@ def _add_knob(group: Any, name: str, knob: recipe.Knob) -> None:
         group.add_argument(f"--{name}", action="store_true", default=None, help=knob.reason)
         return
     unit = f", {knob.unit}" if knob.unit else ""
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default or "none"
     choices = f"; one of {', '.join(knob.choices)}" if knob.choices else ""
     explained = f"{knob.reason} (default {shown}{unit}{choices})"
     group.add_argument(f"--{name}", metavar=name.upper(), help=explained)

@@ -11,7 +11,6 @@ import jinja2
 import numpy as np
 
 from training import plots, recipe
-from training.columns import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +19,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.contract import Contract
+    from training.columns import Column, Schema
     from training.fit import History
     from training.split import Split
 
 PAGE: Final = "index.html"
+
+_SMALL: Final = 0.1  # below it two decimals say too little
 
 _PREDICTORS: Final = {
     "network": "the network",
@@ -31,10 +33,11 @@ _PREDICTORS: Final = {
     "mean": "predict the mean",
 }
 
+# With the unit that the target is learned in.
 _LOSSES: Final = {
-    "mse": "loss (MSE), squared thousand USD",
-    "mae": "loss (MAE), thousand USD",
-    "huber": "loss (Huber, straight from 1 thousand USD)",
+    "mse": "loss (MSE), squared {unit}",
+    "mae": "loss (MAE), {unit}",
+    "huber": "loss (Huber, straight from 1 {unit})",
     "binary_crossentropy": "loss (binary cross-entropy of price / 50), nats",
 }
 
@@ -45,13 +48,15 @@ class Story:
 
     Attributes:
         contract: What the version says of itself.
+        schema: The columns of its table.
         split: Its rows.
         history: Loss and MAE after each epoch.
-        predicted: What the network predicts for the test rows, ``[n]``, thousand USD.
-        agreement: How far the exported models stray, thousand USD, by place.
+        predicted: What the network predicts for the test rows, ``[n]``, in the target's unit.
+        agreement: How far the exported models stray, in the same unit, by place.
     """
 
     contract: Contract
+    schema: Schema
     split: Split
     history: History
     predicted: NDArray[np.floating]
@@ -74,6 +79,14 @@ class Picture(NamedTuple):
     light: bytes
     dark: bytes
     form: str = "png"
+
+
+class Related(NamedTuple):
+    """A feature, its picture's name, and its correlation with the target if it has one."""
+
+    picture: str
+    column: Column
+    correlation: float | None
 
 
 def write(story: Story, folder: Path) -> Path:
@@ -104,14 +117,17 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         pictures: By name.
     """
     template = environment().get_template("report.html")
+    features = story.contract.feature_names
     return template.render(
         contract=story.contract,
+        schema=story.schema,
         pictures=pictures,
         predictors=_PREDICTORS,
         recipe=_recipe(story.contract.recipe),
-        correlations=_correlations(story.split),
+        correlations=_correlations(story.split, story.schema),
         agreement=story.agreement,
-        validated=_validated(story.contract.recipe),
+        typed=any(it.is_category or it.optional for it in story.schema.of(features)),
+        validated=_validated(story.contract.recipe, story.schema),
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
         colours={"light": plots.LIGHT, "dark": plots.DARK},
     )
@@ -127,33 +143,47 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    made.filters["measured"] = measured
     return made
+
+
+def measured(value: float, digits: int = 2) -> str:
+    """A figure for people: so many decimals, or three digits where those would show nothing."""
+    if value and abs(value) < _SMALL:
+        return f"{value:.3g}"
+    return f"{value:.{digits}f}"
 
 
 def _pictures(story: Story) -> dict[str, Picture]:
     made = [
-        *_scatters(story.split),
-        *_curves(story.history, story.contract.recipe["loss"]),
+        *_scatters(story.split, story.schema),
+        *_curves(story.history, story.contract.recipe["loss"], story.schema),
         *_tests(story),
     ]
     return {picture.name: picture for picture in made}
 
 
-def _scatters(split: Split) -> list[Picture]:
+def _scatters(split: Split, schema: Schema) -> list[Picture]:
     return [
         _picture(
-            f"feature-{name}",
-            f"{name} against the price, one point a training tract",
-            partial(plots.scatter, split.train, name),
+            picture_name(index, name, schema),
+            f"{name} against the {schema.price}, one point a training {schema.row}",
+            partial(plots.scatter, split.train, name, schema),
         )
-        for name in split.train.features
+        for index, name in enumerate(split.train.features)
     ]
 
 
-def _curves(history: History, loss: str) -> list[Picture]:
+def picture_name(index: int, name: str, schema: Schema) -> str:
+    """The name of a feature's picture; columns of any table may not be named as files are."""
+    return f"feature-{index + 1 if schema.is_scaled else name}"
+
+
+def _curves(history: History, loss: str, schema: Schema) -> list[Picture]:
+    learned_in = "standard deviations" if schema.is_scaled else schema.unit
     curves = (
-        ("loss", "Loss", _LOSSES[loss]),
-        ("mae", "Mean absolute error", "MAE, thousand USD"),
+        ("loss", "Loss", _LOSSES[loss].format(unit=learned_in)),
+        ("mae", "Mean absolute error", f"MAE, {schema.unit}"),
     )
     return [
         _picture(
@@ -166,17 +196,17 @@ def _curves(history: History, loss: str) -> list[Picture]:
 
 
 def _tests(story: Story) -> list[Picture]:
-    prices, predicted = story.split.test.prices, story.predicted
+    prices, predicted, schema = story.split.test.prices, story.predicted, story.schema
     return [
         _picture(
             "prediction",
-            "Prediction against truth, one point a test tract",
-            partial(plots.truth, prices, predicted),
+            f"Prediction against truth, one point a test {schema.row}",
+            partial(plots.truth, prices, predicted, schema.unit),
         ),
         _picture(
             "residuals",
-            "Histogram of prediction less truth over the test tracts",
-            partial(plots.residuals, prices, predicted),
+            f"Histogram of prediction less truth over the test {schema.rows}",
+            partial(plots.residuals, prices, predicted, schema),
         ),
     ]
 
@@ -187,27 +217,31 @@ def _picture(name: str, says: str, draw: Callable[[plots.Theme], bytes]) -> Pict
 
 def _recipe(stored: dict[str, Any]) -> list[tuple[str, str, recipe.Knob]]:
     knobs = recipe.knobs()
-    return [(name, _shown(value), knobs[name]) for name, value in stored.items()]
+    return [(name, _shown(value), knobs[name]) for name, value in stored.items() if name in knobs]
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "all but the target"
+    return str(value)
 
 
-def _validated(stored: dict[str, Any]) -> str:
-    share = stored["validation_share"]
-    return f"{share:.0%} of the training tracts, held out" if share else "the test tracts"
+def _validated(stored: dict[str, Any], schema: Schema) -> str:
+    share, rows = stored["validation_share"], schema.rows
+    return f"{share:.0%} of the training {rows}, held out" if share else f"the test {rows}"
 
 
-def _correlations(split: Split) -> list[tuple[str, str, float | None]]:
+def _correlations(split: Split, schema: Schema) -> list[Related]:
     train = split.train
     return [
-        (
-            name,
-            FEATURES[name].meaning,
-            plots.correlation(train.frame[name].to_numpy(np.float64), train.prices),
+        Related(
+            picture_name(index, column.name, schema),
+            column,
+            None
+            if column.is_category
+            else plots.correlation(train.frame[column.name].to_numpy(np.float64), train.prices),
         )
-        for name in train.features
+        for index, column in enumerate(schema.of(train.features))
     ]

@@ -12,20 +12,24 @@ from service import contract
 from training import agreement, describe, export, publish, report, tensorboard
 from training.evaluate import Metrics, Predictor, evaluate, require_better_than_mean
 from training.fit import History, fit
+from training.preparation import prepare
 from training.progress import both, watch
-from training.split import Split, split
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import pandas as pd
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from training.columns import Column, Schema
     from training.fingerprint import Fingerprint
     from training.flags import Order
+    from training.preparation import Preparation
     from training.progress import Watcher
+    from training.split import Split
+    from training.table import Table
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Published:
     Attributes:
         version: The version's folder.
         metrics: How good it is.
-        agreement: How far the exported models stray from Keras, thousand USD, by place.
+        agreement: How far the exported models stray from Keras, in the target's unit, by place.
     """
 
     version: Path
@@ -52,6 +56,7 @@ class Published:
 class _Trained:
     model: Any
     split: Split
+    prepared: Preparation
     history: History
     metrics: Metrics
 
@@ -59,7 +64,7 @@ class _Trained:
         return _predictor(self.model)(batch).astype(np.float32)
 
 
-def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Console) -> Published:
+def run(order: Order, table: Table, made_from: Fingerprint, console: Console) -> Published:
     """Train, check, and publish.
 
     Args:
@@ -69,6 +74,7 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
         console: Where progress is shown.
 
     Raises:
+        RecipeError: The recipe is not for this table.
         DivergedError: The loss was no longer a number.
         NotBetterError: The network is no better than predicting the mean.
         DisagreementError: The exported models answer differently from Keras.
@@ -78,17 +84,18 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
     with publish.hidden_folder(order.model) as folder:
         trained = _train(order, table, console)
         require_better_than_mean(trained.metrics)
-        measured = _build(order, trained, made_from, folder)
+        measured = _build(order, table.schema, trained, made_from, folder)
         version = publish.publish(folder, order.model)
     return Published(version, trained.metrics, measured)
 
 
-def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
-    recipe = order.recipe
-    rows = split(table, recipe.features, recipe.split_seed, recipe.train_share)
+def _train(order: Order, table: Table, console: Console) -> _Trained:
+    recipe, rows = order.recipe, table.split
+    prepared = prepare(recipe, table.schema, rows.train)
     with watch(recipe.epochs, console) as shown, _logs(order.tensorboard) as logged:
-        model, history = fit(recipe, rows, both(shown, logged))
-    return _Trained(model, rows, history, evaluate(_predictor(model), rows))
+        model, history = fit(recipe, rows, both(shown, logged), prepared, table.feed)
+    metrics = evaluate(_predictor(model), rows, prepared.encoding)
+    return _Trained(model, rows, prepared, history, metrics)
 
 
 def _logs(folder: Path | None) -> AbstractContextManager[Watcher]:
@@ -102,29 +109,31 @@ def _predictor(model: Any) -> Predictor:
 
 
 def _build(
-    order: Order, trained: _Trained, made_from: Fingerprint, folder: Path
+    order: Order, schema: Schema, trained: _Trained, made_from: Fingerprint, folder: Path
 ) -> dict[str, float]:
     """Write a whole version into the hidden folder; its contract, with all checksums, last."""
-    recipe, rows = order.recipe, trained.split
+    rows, tolerance = trained.split, trained.prepared.tolerance
+    columns = schema.of(rows.train.features)
     golden = describe.golden_rows(rows.train, rows.test)
-    export.write_saved_model(trained.model, recipe.features, folder)
-    export.write_litert(folder)
+    export.write_saved_model(trained.model, columns, folder)
+    export.write_litert(folder, columns)
     export.write_warm_up(order.name, rows.train.batch, folder)
-    measured = _measure(trained, golden, folder)
-    agreement.require(measured, recipe.tolerance)
+    measured = _measure(trained, columns, golden, folder)
+    knob = order.recipe.tolerance if schema.is_scaled else None
+    agreement.require(measured, tolerance, schema.unit, knob)
     lineage = describe.lineage(order.data.name, made_from)
-    described = describe.contract(
-        order.name, recipe, rows.train, trained.metrics, lineage, made_from
-    )
+    made = describe.Made(order.name, schema, rows.train, tolerance, trained.metrics, made_from)
+    described = describe.contract(made, lineage)
     predicted = trained.predict(rows.test.batch)
-    story = report.Story(described, rows, trained.history, predicted, measured)
+    story = report.Story(described, schema, rows, trained.history, predicted, measured)
     report.write(story, folder / contract.REPORT)
     predictions = trained.predict(golden.astype(np.float32))
     contract.write(folder, described, describe.golden(golden, predictions))
     return measured
 
 
-def _measure(trained: _Trained, golden: NDArray[np.float64], folder: Path) -> dict[str, float]:
+def _measure(
+    trained: _Trained, columns: Sequence[Column], golden: NDArray[np.float64], folder: Path
+) -> dict[str, float]:
     batch = np.vstack([trained.split.test.batch, golden.astype(np.float32)])
-    features = trained.split.test.features
-    return agreement.measure(folder, features, batch, trained.predict(batch))
+    return agreement.measure(folder, columns, batch, trained.predict(batch))

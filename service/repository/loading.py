@@ -161,7 +161,7 @@ def _golden_samples(version: ModelVersion, golden: Golden | None) -> dict[str, l
     if version.contract is None or golden is None:
         return {}
     names = version.contract.feature_names
-    rows = np.array(golden.instances, np.float32)
+    rows = np.array(golden.rows, np.float32)
     found: dict[str, list[Tensors]] = {DEFAULT_SIGNATURE: [{version.contract.input: rows}]}
     for name, signature in version.executor.signatures.items():
         if takes_examples(signature):
@@ -196,7 +196,7 @@ def _declared(path: Path, tags: Sequence[str]) -> Mapping[str, Signature]:
 
 def _replay(version: ModelVersion, contract: Contract, golden: Golden) -> None:
     """Run the golden rows; refuse a version that answers otherwise than when it was made."""
-    rows = np.array(golden.instances, np.float32)
+    rows = np.array(golden.rows, np.float32)
     expected = np.array(golden.predictions, np.float64)
     try:
         outputs = version.predict(DEFAULT_SIGNATURE, {contract.input: rows})

@@ -16,6 +16,7 @@ from service import contract
 from service.messages import example_pb2
 from training import __main__ as command
 from training import agreement
+from training.columns import BOSTON
 from training.errors import DisagreementError
 
 ROOT = Path(__file__).parents[3]
@@ -392,7 +393,7 @@ def test_difference_is_measured_in_every_executor_and_signature(version):
     answer = litert(version, "serving_default")(features=batch)["price"]
     answer[7] += 0.25
 
-    measured = agreement.measure(version, ("RM", "AGE", "LSTAT"), batch, answer)
+    measured = agreement.measure(version, BOSTON.of(FEATURES), batch, answer)
 
     places = [f"{model} {name}" for name in SIGNATURES for model in ("SavedModel", "LiteRT")]
     places.append("SavedModel regress")

@@ -55,7 +55,8 @@ def test_make_alone_lists_every_target() -> None:
         ("PORT=9000", "--port=9000"),
         ("WORKERS=3", "--workers=3"),
         ("HOST=0.0.0.0", "--host=0.0.0.0"),
-        ("MODELS=/m", "--model_base_path=/m/housing"),
+        ("MODELS=/m", "--model_base_path='/m/housing'"),
+        ("NAME=flats", "--model_base_path='models/flats'"),
         ("ARGS=--access_log=all", "--access_log=all"),
     ],
 )
