@@ -11,6 +11,7 @@ It knows the wire alone: no TensorFlow, nothing of the service or of training.
 from client._client import Client
 from client._contract import Contract, Feature, Target, VersionStatus
 from client._errors import HearthError, InvalidRequest, NotFound, ServerFault, Unavailable
+from client._intervals import Interval
 from client._retrying import Clock
 from client._transport import HttpTransport, Request, Response, Transport
 
@@ -21,6 +22,7 @@ __all__ = [
     "Feature",
     "HearthError",
     "HttpTransport",
+    "Interval",
     "InvalidRequest",
     "NotFound",
     "Request",

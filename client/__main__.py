@@ -104,13 +104,17 @@ def _say(message: str, status: int) -> int:
 
 
 def _predict_one(client: Client, given: argparse.Namespace) -> int:
-    price = client.predict(given.pairs)
+    level = given.level
+    found = client.predict(given.pairs, level=level)
+    price = found if level is None else found.price
     contract = _contract(client)
     unit = contract.target.unit if contract else None
     if given.json:
-        print(json.dumps({"price": price, "unit": unit}))
-    else:
-        print(f"{price:.2f} {unit}" if unit else f"{price:.2f}")
+        bounded = {} if level is None else {**found._asdict(), "level": level}
+        print(json.dumps({"price": price, **bounded, "unit": unit}))
+        return 0
+    bounds = "" if level is None else f" ({level:.0%}: {found.lower:.2f} to {found.upper:.2f})"
+    print(f"{price:.2f} {unit}{bounds}" if unit else f"{price:.2f}{bounds}")
     return 0
 
 
@@ -127,11 +131,11 @@ def _predict_table(client: Client, given: argparse.Namespace) -> int:
     name = "stdin" if given.path == "-" else given.path
     with _opened(given.path) as source:
         if given.output in (None, "-"):
-            return _to_stdout(Run(pinned, source, name), name)
+            return _to_stdout(Run(pinned, source, name, given.level), name)
         output = Path(given.output)
         if given.path != "-" and output.exists() and output.samefile(given.path):
             return _say(f"{output} is the input: give --output another name", USAGE)
-        return _to_file(Run(pinned, source, name), pinned, output, restart=given.restart)
+        return _to_file(Run(pinned, source, name, given.level), pinned, output, given)
 
 
 @contextlib.contextmanager
@@ -154,11 +158,14 @@ def _to_stdout(run: Run, name: str) -> int:
     return 0
 
 
-def _to_file(run: Run, client: Client, output: Path, *, restart: bool) -> int:
+def _to_file(run: Run, client: Client, output: Path, given: argparse.Namespace) -> int:
     part = Part(output)
+    by = {"model": client.model, "version": client.version}
+    if given.level is not None:
+        by["level"] = given.level
     with part.open() as file:
         kept = 0
-        if part.claim(file, client.model, client.version, restart=restart):
+        if part.claim(file, by, restart=given.restart):
             kept, run.rows = part.resume(file, run.rows, run.pricer)
             print(f"{part.path}: going on after {kept:,} rows", file=sys.stderr)
         if file.tell() == 0:

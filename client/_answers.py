@@ -10,6 +10,7 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from client._errors import HearthError, InvalidRequest, NotFound, ServerFault, Unavailable
+from client._intervals import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,15 +82,43 @@ def prices(request: Request, response: Response, count: int) -> list[float]:
     Raises:
         ServerFault: There are not as many, or they are not numbers.
     """
+    found = _predictions(request, response, count)
+    try:
+        return [_number(value) for value in found]
+    except TypeError as error:
+        raise fault(request, response, f"a prediction is not one number: {error}") from error
+
+
+def intervals(request: Request, response: Response, count: int) -> list[Interval]:
+    """Read the predictions of a good response to a question for intervals.
+
+    Args:
+        request: What was asked.
+        response: What was answered.
+        count: How many rows were sent.
+
+    Returns:
+        One a row, in the target's unit.
+
+    Raises:
+        ServerFault: There are not as many, or they have no bounds.
+    """
+    found = _predictions(request, response, count)
+    try:
+        return [Interval.of(value) for value in found]
+    except (KeyError, TypeError, ValueError) as error:
+        excerpt = json.dumps(found[:1])[:_EXCERPT_CHARACTERS]
+        message = f"the answer has no price with lower and upper bound: {excerpt}"
+        raise fault(request, response, message) from error
+
+
+def _predictions(request: Request, response: Response, count: int) -> list[Any]:
     document = decode(request, response)
     found = document.get("predictions") if isinstance(document, dict) else None
     if not isinstance(found, list) or len(found) != count:
         held = len(found) if isinstance(found, list) else "no"
         raise fault(request, response, f"the answer holds {held} predictions for {count} rows")
-    try:
-        return [_number(value) for value in found]
-    except TypeError as error:
-        raise fault(request, response, f"a prediction is not one number: {error}") from error
+    return found
 
 
 def fault(request: Request, response: Response, message: str) -> ServerFault:

@@ -99,6 +99,8 @@ def _add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
     predict.add_argument("-o", "--output", metavar="FILE", help="write here (stdout)")
     predict.add_argument("--json", action="store_true", help="one house: answer in JSON")
     predict.add_argument("--restart", action="store_true", help="drop what an earlier run left")
+    level = "the bounds too that so large a share of true prices lies within, such as 0.9"
+    predict.add_argument("--level", type=_share, metavar="SHARE", help=level)
     rows = predict.add_argument("--chunk_rows", type=_at_least(1), default=argparse.SUPPRESS)
     rows.metavar, rows.help = "N", "rows in one request (1000)"
 
@@ -153,6 +155,13 @@ def seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
 
 

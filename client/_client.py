@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from client._houses import House
+    from client._intervals import Interval
     from client._transport import Response
 
     _T = TypeVar("_T")
@@ -81,14 +82,18 @@ class Client:
         self._pinned: Client | None = None
 
     @overload
-    def predict(self, houses: pd.DataFrame) -> pd.DataFrame: ...
+    def predict(self, houses: pd.DataFrame, *, level: float | None = None) -> pd.DataFrame: ...
     @overload
-    def predict(self, houses: NDArray[Any]) -> Any: ...
+    def predict(self, houses: NDArray[Any], *, level: float | None = None) -> Any: ...
     @overload
     def predict(self, houses: House) -> float: ...
     @overload
+    def predict(self, houses: House, *, level: float) -> Interval: ...
+    @overload
     def predict(self, houses: Sequence[House]) -> list[float]: ...
-    def predict(self, houses: Any) -> Any:
+    @overload
+    def predict(self, houses: Sequence[House], *, level: float) -> list[Interval]: ...
+    def predict(self, houses: Any, *, level: float | None = None) -> Any:
         """Price houses.
 
         Args:
@@ -96,11 +101,15 @@ class Client:
                 numbers in the contract's order), a list of these, an array ``[n, k]`` or
                 ``[k]`` in the contract's order, or a DataFrame with the features among
                 its columns.
+            level: The share of houses whose true price is to lie within the interval
+                asked for, such as 0.9; None for prices alone.
 
         Returns:
             A float for one house or an array ``[k]``; a list for a list; an array
             float64 ``[n]`` for an array ``[n, k]``; for a DataFrame a copy with its
             prices appended as a column. In the contract's unit (thousand USD).
+            With a level, an ``Interval`` for a float, one of arrays for an array, and
+            the columns ``lower`` and ``upper`` besides in a table.
 
         Raises:
             InvalidRequest: The houses are wrong; ``row`` says which.
@@ -109,9 +118,11 @@ class Client:
             ServerFault: The server failed.
         """
         if is_table(houses):
-            return self._predict_table(houses)
+            return self._predict_table(houses, level)
         rows, form = rows_of(houses)
-        return form.shape(self.predict_rows(rows))
+        if level is None:
+            return form.shape(self.predict_rows(rows))
+        return form.shape(self.predict_intervals(rows, level))
 
     def predict_rows(self, rows: Sequence[Row], *, first: int = 0) -> list[float]:
         """Price rows that are in JSON's form already, a request a chunk.
@@ -126,11 +137,25 @@ class Client:
         Raises:
             HearthError: As ``predict``.
         """
-        prices: list[float] = []
-        for start in range(0, len(rows), self.chunk_rows):
-            chunk = rows[start : start + self.chunk_rows]
-            prices += self._predict_chunk(chunk, first + start)
-        return prices
+        return self._predict_chunks(rows, first, None, _answers.prices)
+
+    def predict_intervals(
+        self, rows: Sequence[Row], level: float, *, first: int = 0
+    ) -> list[Interval]:
+        """Price rows as ``predict_rows`` does, with intervals.
+
+        Args:
+            rows: Dicts of feature names, or lists of numbers in the contract's order.
+            level: The share of rows whose truth is to lie within.
+            first: The number that errors give the first row.
+
+        Returns:
+            One a row.
+
+        Raises:
+            HearthError: As ``predict``.
+        """
+        return self._predict_chunks(rows, first, level, _answers.intervals)
 
     def contract(self) -> Contract:
         """What the model takes and gives. Where the version is fixed, asked for once.
@@ -231,28 +256,48 @@ class Client:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _predict_table(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _predict_table(self, table: pd.DataFrame, level: float | None) -> pd.DataFrame:
         """Price a table by one version; by the next one whole, if that goes meanwhile."""
         try:
-            return self.pinned()._predict_pinned(table)  # noqa: SLF001  another Client
+            return self.pinned()._predict_pinned(table, level)  # noqa: SLF001  another Client
         except NotFound:
             if self.version is not None:
                 raise
-            return self.pinned()._predict_pinned(table)  # noqa: SLF001  another Client
+            return self.pinned()._predict_pinned(table, level)  # noqa: SLF001  another Client
 
-    def _predict_pinned(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _predict_pinned(self, table: pd.DataFrame, level: float | None) -> pd.DataFrame:
         from client import _tables  # noqa: PLC0415  pandas, which who holds a table has
 
         contract = self.contract()
-        rows = _tables.rows_of(table, contract)
-        return _tables.with_prices(table, contract, self.predict_rows(rows))
+        rows = _tables.rows_of(table, contract, bounded=level is not None)
+        if level is None:
+            return _tables.with_prices(table, contract, self.predict_rows(rows))
+        return _tables.with_intervals(table, contract, self.predict_intervals(rows, level))
 
-    def _predict_chunk(self, rows: Sequence[Row], first: int) -> list[float]:
+    def _predict_chunks(
+        self,
+        rows: Sequence[Row],
+        first: int,
+        level: float | None,
+        read: Callable[[Request, Response, int], list[_T]],
+    ) -> list[_T]:
+        read_so_far: list[_T] = []
+        for start in range(0, len(rows), self.chunk_rows):
+            chunk = rows[start : start + self.chunk_rows]
+            read_so_far += self._predict_chunk(chunk, first + start, level, read)
+        return read_so_far
+
+    def _predict_chunk(
+        self,
+        rows: Sequence[Row],
+        first: int,
+        level: float | None,
+        read: Callable[[Request, Response, int], list[_T]],
+    ) -> list[_T]:
         try:
-            request = self._request(
-                "POST", f"{self._path()}:predict", encode(rows, self.signature_name)
-            )
-            return _answers.prices(request, self._sender.send(request), len(rows))
+            body = encode(rows, self.signature_name, level)
+            request = self._request("POST", f"{self._path()}:predict", body)
+            return read(request, self._sender.send(request), len(rows))
         except HearthError as error:
             _answers.renumber(error, first)
             raise

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from client._errors import InvalidRequest
+from client._intervals import LOWER, UPPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,8 +69,16 @@ class Contract:
         """Names of the features, in the order of a row's columns."""
         return tuple(feature.name for feature in self.features)
 
-    def check_columns(self, present: Sequence[str]) -> None:
-        """Check that a table has each feature as a column once, and the output not yet.
+    def outputs(self, *, bounded: bool) -> tuple[str, ...]:
+        """Names of the columns that a table gains, with those of bounds or without."""
+        return (self.output, LOWER, UPPER) if bounded else (self.output,)
+
+    def check_columns(self, present: Sequence[str], *, bounded: bool = False) -> None:
+        """Check that a table has each feature as a column once, and no output yet.
+
+        Args:
+            present: The table's columns.
+            bounded: Whether it is to gain bounds besides the price.
 
         Raises:
             InvalidRequest: It is not so; the message names the columns.
@@ -82,8 +91,9 @@ class Contract:
         twice = [name for name in self.feature_names if present.count(name) > 1]
         if twice:
             raise InvalidRequest(f"column {', '.join(twice)} is there more than once")
-        if self.output in present:
-            raise InvalidRequest(f"there is a column {self.output} already: rename or drop it")
+        for name in self.outputs(bounded=bounded):
+            if name in present:
+                raise InvalidRequest(f"there is a column {name} already: rename or drop it")
 
     @classmethod
     def of(cls, document: Any) -> Contract:

@@ -9,9 +9,11 @@ import numbers
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
+from client import _intervals
 from client._errors import InvalidRequest
+from client._intervals import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,12 +34,14 @@ class Form(Enum):
     LIST = "a list of floats"
     ARRAY = "a NumPy array"
 
-    def shape(self, prices: list[float]) -> Any:
-        """Give prices back in this form."""
+    def shape(self, prices: Sequence[float] | Sequence[Interval]) -> Any:
+        """Give prices, or intervals, back in this form."""
         if self is Form.ONE:
             return prices[0]
         if self is Form.LIST:
             return prices
+        if prices and isinstance(prices[0], Interval):
+            return Interval.together(cast("Sequence[Interval]", prices))
         import numpy as np  # noqa: PLC0415  only callers who hold arrays pay for it
 
         return np.asarray(prices, dtype=np.float64)
@@ -74,13 +78,20 @@ def rows_of(houses: object) -> tuple[list[Row], Form]:
     )
 
 
-def encode(rows: Sequence[Row], signature_name: str | None) -> bytes:
+def encode(rows: Sequence[Row], signature_name: str | None, level: float | None = None) -> bytes:
     """Write rows as the body of a predict request.
+
+    Args:
+        rows: The rows.
+        signature_name: The signature to ask; None for the model's default, or the level's.
+        level: Of the intervals to ask for. TensorFlow Serving knows the signature alone.
 
     Raises:
         InvalidRequest: A value has no JSON form: NaN, an infinity, or an odd type.
     """
-    document: dict[str, Any] = {"signature_name": signature_name} if signature_name else {}
+    asked = _intervals.signature_name(level) if level is not None else None
+    document: dict[str, Any] = {"signature_name": signature_name or asked, "level": level}
+    document = {name: value for name, value in document.items() if value is not None}
     document["instances"] = rows
     try:
         return json.dumps(document, allow_nan=False, default=_plain).encode()

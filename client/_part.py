@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from client._csv import TableError, decoded, encoded, records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from io import TextIOWrapper
     from pathlib import Path
 
@@ -50,22 +50,27 @@ class Part:
             raise TableError(f"{self.path} is being written by another run")
         return file
 
-    def claim(self, file: BinaryIO, model: str, version: int | None, *, restart: bool) -> bool:
+    def claim(self, file: BinaryIO, by: Mapping[str, object], *, restart: bool) -> bool:
         """Take up what is there, or begin anew where nothing is.
+
+        Args:
+            file: The part, open.
+            by: The ``model`` and ``version`` that price it, and the ``level`` if there is one.
+            restart: Begin anew in any case.
 
         Returns:
             Whether something is there to be taken up.
 
         Raises:
-            TableError: It was priced by another model or version.
+            TableError: It was priced by another model, version or level.
         """
         is_empty = os.fstat(file.fileno()).st_size == 0
         note = None if restart or is_empty else self._read_note()
         if note is None:
             file.truncate(0)
-            self._note.write_text(json.dumps({"model": model, "version": version}) + "\n")
+            self._note.write_text(json.dumps(by) + "\n")
             return False
-        self._check_note(note, model, version)
+        self._check_note(note, by)
         return True
 
     def finish(self, file: BinaryIO) -> None:
@@ -129,13 +134,19 @@ class Part:
             return None
         return note if isinstance(note, dict) else None
 
-    def _check_note(self, note: dict[str, object], model: str, version: int | None) -> None:
-        if note == {"model": model, "version": version}:
+    def _check_note(self, note: Mapping[str, object], by: Mapping[str, object]) -> None:
+        if note == by:
             return
+        if note.get("level") != by.get("level"):
+            before, now = (it.get("level", "none") for it in (note, by))
+            raise TableError(
+                f"{self.path} was priced with level {before}, now the level is {now}: begin anew "
+                "with --restart"
+            )
         raise TableError(
             f"{self.path} was priced by {note.get('model')} version {note.get('version')}, "
-            f"now {model} version {version} answers: begin anew with --restart, or go on with "
-            f"--version_number {note.get('version')} while that is served"
+            f"now {by['model']} version {by['version']} answers: begin anew with --restart, or go "
+            f"on with --version_number {note.get('version')} while that is served"
         )
 
 

@@ -12,11 +12,13 @@ from client._csv import TableError, encoded, records
 from client._errors import HearthError, InvalidRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from io import TextIOWrapper
 
     from client._client import Client
     from client._contract import Contract
     from client._csv import Record
+    from client._houses import Row
     from client._progress import Progress
 
 
@@ -28,27 +30,37 @@ class Pricer:
         contract: That version's.
         name: What errors call the file.
         header: The table's first record.
+        level: Of the intervals to give besides; None for prices alone.
 
     Raises:
         TableError: A column is missing, or there twice, or prices are there already.
     """
 
-    def __init__(self, client: Client, contract: Contract, name: str, header: Record) -> None:
+    def __init__(
+        self,
+        client: Client,
+        contract: Contract,
+        name: str,
+        header: Record,
+        level: float | None = None,
+    ) -> None:
         self._client = client
+        self._level = level
         self._name = name
         self._width = len(header.fields)
         self._line_end = header.line_end or "\n"
         columns = [field.strip() for field in header.fields]
         try:
-            contract.check_columns(columns)
+            contract.check_columns(columns, bounded=level is not None)
         except InvalidRequest as error:
             raise TableError(f"{name}: {error.message}") from error
         self._features = [(name, columns.index(name)) for name in contract.feature_names]
-        self.header = self.extended(header, contract.output)
+        self._outputs = contract.outputs(bounded=level is not None)
+        self.header = self.extended(header, self._outputs)
 
-    def extended(self, record: Record, field: str) -> str:
-        """A record's text with one more field."""
-        return f"{record.body},{field}{record.line_end or self._line_end}"
+    def extended(self, record: Record, fields: Iterable[str]) -> str:
+        """A record's text with more fields."""
+        return f"{record.body},{','.join(fields)}{record.line_end or self._line_end}"
 
     def price(self, chunk: list[Record], first: int) -> str:
         """Price some records.
@@ -65,21 +77,27 @@ class Pricer:
                 where a feature is.
             HearthError: The server refused, or did not answer.
         """
-        rows = [self._row(record) for record in chunk]
+        rows: list[Row] = [self._row(record) for record in chunk]
         try:
-            prices = self._client.predict_rows(rows, first=first)
+            prices = self._price(rows, first)
         except HearthError as error:
             if error.row is not None:
                 place = f"{self._name}, line {chunk[error.row - first].line}"
                 error.message = f"{place}: {error.message}"
             raise
         priced = zip(chunk, prices, strict=True)
-        return "".join(self.extended(record, repr(price)) for record, price in priced)
+        return "".join(self.extended(record, map(repr, it)) for record, it in priced)
 
     def is_priced(self, done: Record, record: Record) -> bool:
         """Whether a record of an output is this one, complete with its price."""
-        price = done.fields[-1]
-        return done.text == self.extended(record, price) and _is_number(price)
+        fields = done.fields[-len(self._outputs) :]
+        return done.text == self.extended(record, fields) and all(map(_is_number, fields))
+
+    def _price(self, rows: list[Row], first: int) -> Sequence[tuple[float, ...]]:
+        """What each row gains, in order."""
+        if self._level is not None:
+            return self._client.predict_intervals(rows, self._level, first=first)
+        return [(it,) for it in self._client.predict_rows(rows, first=first)]
 
     def _row(self, record: Record) -> list[float]:
         place = f"{self._name}, line {record.line}"
@@ -98,6 +116,7 @@ class Run:
         client: Asks one version of the model.
         source: The table, as ``decoded`` gives it.
         name: What errors call it.
+        level: Of the intervals to give besides; None for prices alone.
 
     Attributes:
         rows: The records that are still to be priced.
@@ -109,14 +128,16 @@ class Run:
         HearthError: The server did not tell its contract.
     """
 
-    def __init__(self, client: Client, source: TextIOWrapper, name: str) -> None:
+    def __init__(
+        self, client: Client, source: TextIOWrapper, name: str, level: float | None = None
+    ) -> None:
         self._source = source
         self._chunk_rows = client.chunk_rows
         self.rows = records(source, name)
         header = next(self.rows, None)
         if header is None:
             raise TableError(f"{name} is empty: a table begins with the names of its columns")
-        self.pricer = Pricer(client, client.contract(), name, header)
+        self.pricer = Pricer(client, client.contract(), name, header, level)
         self.size = _size(source)
 
     def write(self, sink: BinaryIO, done: int, progress: Progress) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from client._errors import InvalidRequest
+from client._intervals import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from client._contract import Contract
 
 
-def rows_of(table: pd.DataFrame, contract: Contract) -> list[list[float]]:
+def rows_of(table: pd.DataFrame, contract: Contract, *, bounded: bool = False) -> list[list[float]]:
     """Pick a model's features out of a table.
 
     Args:
         table: One house a row; columns beyond the features are left alone. A text that
             is a number counts as one.
         contract: Names the features, in order.
+        bounded: Whether the table is to gain bounds besides the price.
 
     Returns:
         ``n`` rows of ``len(contract.features)`` finite numbers.
@@ -33,7 +35,7 @@ def rows_of(table: pd.DataFrame, contract: Contract) -> list[list[float]]:
         InvalidRequest: A column is missing, there twice, or not of numbers; or one
             value is missing, text, NaN or an infinity; or the table has prices already.
     """
-    contract.check_columns([str(name) for name in table.columns])
+    contract.check_columns([str(name) for name in table.columns], bounded=bounded)
     columns = [_numbers(table[name], name, table.index) for name in contract.feature_names]
     rows: list[list[float]] = np.column_stack(columns).tolist()
     return rows
@@ -42,6 +44,14 @@ def rows_of(table: pd.DataFrame, contract: Contract) -> list[list[float]]:
 def with_prices(table: pd.DataFrame, contract: Contract, prices: list[float]) -> pd.DataFrame:
     """Copy a table and append its prices as the column that the contract names."""
     return table.assign(**{contract.output: np.asarray(prices, dtype=np.float64)})
+
+
+def with_intervals(
+    table: pd.DataFrame, contract: Contract, intervals: list[Interval]
+) -> pd.DataFrame:
+    """Copy a table and append its prices and their bounds as columns."""
+    names = contract.outputs(bounded=True)
+    return table.assign(**dict(zip(names, Interval.together(intervals), strict=True)))
 
 
 def _numbers(column: pd.Series[Any], name: str, index: pd.Index[Any]) -> NDArray[np.float64]:

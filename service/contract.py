@@ -40,6 +40,10 @@ GOLDEN: Final = "assets.extra/golden.json"
 WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
 REPORT: Final = "assets.extra/report"
 
+# Outputs of a signature that gives intervals, beside the contract's own.
+LOWER: Final = "lower"
+UPPER: Final = "upper"
+
 # Neither describes itself: the contract cannot hold its own checksum.
 _NOT_HASHED: Final = (CONTRACT,)
 
@@ -61,6 +65,11 @@ class Distribution(msgspec.Struct, frozen=True):
         std: Standard deviation (population).
         median: Middle value: what a page shows as typical.
         deciles: The quantiles 0, 0.1, ..., 1: eleven values, ascending.
+        edges: Bounds of the bins in which later values are compared with these, float32 and
+            ascending: bin i is above ``edges[i]`` up to and with ``edges[i + 1]``, the first
+            with its lower bound too. None in a version that was made before.
+        shares: Each bin's share of the training rows; they add up to 1.
+        rows: Training rows that were counted.
     """
 
     minimum: float
@@ -69,6 +78,9 @@ class Distribution(msgspec.Struct, frozen=True):
     std: float
     median: float
     deciles: tuple[float, ...]
+    edges: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+    rows: int = 0
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -110,12 +122,23 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What the network predicts."""
+    """What the network predicts.
+
+    Attributes:
+        name: The column's name in the table.
+        meaning: One phrase for people.
+        unit: The unit of every number here.
+        training: How the training rows were distributed.
+        predicted: How the network's own predictions for them were: narrower than the truth,
+            so that it is with these that later predictions are compared. None in a version
+            that was made before.
+    """
 
     name: str
     meaning: str
     unit: str
     training: Distribution
+    predicted: Distribution | None = None
 
 
 class Lineage(msgspec.Struct, frozen=True):
@@ -136,6 +159,76 @@ class Lineage(msgspec.Struct, frozen=True):
     packages: dict[str, str]
 
 
+class Coverage(msgspec.Struct, frozen=True):
+    """How often the truth lay within a level's intervals, on rows that had no part in them.
+
+    Attributes:
+        share: Of the rows.
+        low: The share may well be as small: of one set of rows the lower end of its 95 %
+            binomial confidence interval (Clopper and Pearson), of several splits the least.
+        high: Or as large, likewise.
+        width: Mean width of the intervals, in the target's unit.
+        rows: How many there were, all splits together.
+        splits: How often the table was split and all was trained anew; 0 for the test rows.
+    """
+
+    share: float
+    low: float
+    high: float
+    width: float
+    rows: int
+    splits: int = 0
+
+
+class Level(msgspec.Struct, frozen=True):
+    """One level of the prediction intervals.
+
+    Attributes:
+        level: The share of new rows whose truth is to lie within.
+        signature: The signature that gives ``lower`` and ``upper`` beside the output.
+        factor: How many spreads the interval reaches to either side of the output.
+        test: What the test rows show.
+        splits: What splitting the table anew shows; None where that was not done.
+    """
+
+    level: float
+    signature: str
+    factor: float
+    test: Coverage
+    splits: Coverage | None = None
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How far the output usually errs: straight lines between points, level beyond them.
+
+    Attributes:
+        outputs: Outputs, ascending.
+        errors: The mean absolute error there.
+    """
+
+    outputs: tuple[float, ...]
+    errors: tuple[float, ...]
+
+
+class Intervals(msgspec.Struct, frozen=True):
+    """The prediction intervals that a version gives.
+
+    Attributes:
+        method: How they came about, in a sentence.
+        rows: Training rows whose errors they come from, each made by networks that had not
+            seen the row.
+        spread: How far the output usually errs.
+        minimum: Lower bounds are not below this; None where there is no such limit.
+        levels: Ascending.
+    """
+
+    method: str
+    rows: int
+    spread: Spread
+    minimum: float | None
+    levels: tuple[Level, ...]
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """What a model version takes and gives, how good it is, and where it comes from.
 
@@ -152,6 +245,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         recipe: Every knob of the training run.
         lineage: Data, code and packages.
         files: SHA-256 of every other file of the version, by path.
+        intervals: The prediction intervals; None where the version gives none.
     """
 
     format: int = FORMAT
@@ -165,6 +259,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     recipe: dict[str, Any]
     lineage: Lineage
     files: dict[str, str]
+    intervals: Intervals | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -187,10 +282,12 @@ class Golden(msgspec.Struct, frozen=True):
     Attributes:
         instances: What the network reads, ``n`` rows in the contract's order; None is missing.
         predictions: What Keras gave for them, ``n`` values in the target's unit.
+        bounds: By signature that gives intervals, the lower and upper bound of each row.
     """
 
     instances: tuple[tuple[float | None, ...], ...]
     predictions: tuple[float, ...]
+    bounds: dict[str, tuple[tuple[float, float], ...]] = {}
 
     @property
     def rows(self) -> tuple[tuple[float, ...], ...]:
@@ -269,6 +366,12 @@ def read_golden(version: Path) -> Golden:
             f"{GOLDEN} has {len(golden.instances)} instances but "
             f"{len(golden.predictions)} predictions"
         )
+    for signature, bounds in golden.bounds.items():
+        if len(bounds) != len(golden.instances):
+            raise ContractError(
+                f"{GOLDEN} has {len(golden.instances)} instances but {len(bounds)} bounds "
+                f"of {signature}"
+            )
     widths = {len(row) for row in golden.instances}
     if len(widths) != 1:
         raise ContractError(f"{GOLDEN} has rows of the widths {sorted(widths)}, expected one width")

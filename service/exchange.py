@@ -7,17 +7,37 @@ import logging
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
 from service.errors import HearthError, InternalError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from service.repository.version import ModelVersion
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log: Final = logging.getLogger("hearth.exchange")
+
+
+class Computed(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """What a version was given and what it made of it.
+
+    Attributes:
+        version: The version.
+        signature: Name of the signature that ran.
+        inputs: Its arrays.
+        outputs: What came out.
+    """
+
+    version: ModelVersion
+    signature: str
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
 
 
 class Exchange(msgspec.Struct, gc=False):
@@ -36,6 +56,7 @@ class Exchange(msgspec.Struct, gc=False):
         rows: Rows predicted.
         outcome: ``ok``, or the class of the error.
         error: The error's message.
+        computed: What a version computed for it; None for nothing.
     """
 
     request_id: str
@@ -50,6 +71,7 @@ class Exchange(msgspec.Struct, gc=False):
     rows: int = 0
     outcome: str = "ok"
     error: str = ""
+    computed: Computed | None = None
 
     def answers(self, version: ModelVersion) -> None:
         """Note which version answers."""

@@ -25,12 +25,16 @@ from service.http.front import Front
 from service.http.heads import Heads
 from service.http.invocations import Invocations
 from service.http.open_inference import OpenInference as RestOpenInference
+from service.http.tensorflow_serving import Monitors
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
 from service.http.vertex import Vertex
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
 from service.monitoring.access_log import AccessLog, parse_access_log
+from service.monitoring.drift import Drift
+from service.monitoring.drift_gauges import DriftGauges
 from service.monitoring.metrics import Metrics
+from service.monitoring.observations import Observations
 from service.protocols.open_inference_dataplane import Dataplane
 from service.protocols.warm_up import read_warm_up
 from service.repository.config import ModelConfig, parse_config
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
 
     from service.config_files import Tls
     from service.http.messages import Api
+    from service.monitoring.drift import Report
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.rpc.calls import Service
@@ -89,7 +94,12 @@ class Process:
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
-        exchanges = Exchanges(_Recorder(self._metrics, access_log))
+        drift = _drift(settings, agreement)
+        observers = [] if drift is None else [drift]
+        self._observations = Observations(observers, self._metrics.unobserved)
+        if drift is not None:
+            self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
+        exchanges = Exchanges(_Recorder(self._metrics, access_log, self._observations))
         control = Control(
             agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
         )
@@ -101,16 +111,14 @@ class Process:
         )
         self._parts = Parts(
             repository=self.repository,
-            apis=_apis(settings, self.repository, self.health, dataplane),
+            apis=_apis(settings, self.repository, self.health, dataplane, self._monitors(drift)),
             health=self.health,
             exchanges=exchanges,
-            exposition=self._metrics.exposition,
+            exposition=self._exposition,
             metrics_paths=_metrics_paths(settings),
             spoken=protocols(settings),
         )
-        services = _services(
-            settings, self.repository, control, self._metrics.exposition, dataplane
-        )
+        services = _services(settings, self.repository, control, self._exposition, dataplane)
         self.rpc = _rpc_server(settings, services, exchanges, self.health)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
@@ -150,6 +158,7 @@ class Process:
 
     def hand_on_metrics(self) -> None:
         """Let other workers' scrapes see what this one has counted."""
+        self._observations.hand_on()
         self._metrics.hand_on()
 
     def start(self) -> None:
@@ -171,33 +180,59 @@ class Process:
     def stop(self) -> None:
         """Watch no more; what was counted is handed on."""
         self._watcher.stop()
-        self._metrics.hand_on()
+        self.hand_on_metrics()
+
+    def _monitors(self, drift: Drift | None) -> Monitors:
+        """What is answered of what was asked before, that of a moment ago included."""
+
+        def report(version: ModelVersion) -> Report:
+            self._observations.hand_on()
+            return drift.report(version)  # type: ignore[union-attr]  # given below only if it is
+
+        return Monitors(None if drift is None else report)
+
+    def _exposition(self) -> bytes:
+        self._observations.hand_on()
+        return self._metrics.exposition()
 
 
 def _apis(
-    settings: Settings, repository: Repository, health: Health, dataplane: Dataplane
+    settings: Settings,
+    repository: Repository,
+    health: Health,
+    dataplane: Dataplane,
+    monitors: Monitors,
 ) -> Sequence[Api]:
-    limit_bytes = settings.max_body_bytes
+    limit_bytes, cors = settings.max_body_bytes, settings.rest_api_enable_cors_support
     return (
         # Vertex AI's routes may be anything, below /v1 too.
         Vertex(repository, health, settings),
         Invocations(repository, health, limit_bytes, settings.default_model),
-        RestTensorFlowServing(repository, limit_bytes, cors=settings.rest_api_enable_cors_support),
+        RestTensorFlowServing(repository, limit_bytes, monitors, cors=cors),
         RestOpenInference(dataplane),
     )
 
 
-class _Recorder:
-    """Tells metrics and access log of finished exchanges."""
+def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
+    if not settings.drift_window_s:
+        return None
+    return Drift(agreement.folder("drift"), settings.drift_window_s)
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
+
+class _Recorder:
+    """Tells metrics, access log and observations of finished exchanges."""
+
+    def __init__(self, metrics: Metrics, access_log: AccessLog, observations: Observations) -> None:
         self._metrics = metrics
         self._access_log = access_log
+        self._observations = observations
         # Most requests are neither slow nor wrong, and those are not logged.
         self._log_from_s = access_log.slow_s if access_log.policy.share == 0 else 0.0
 
     def finished(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         self._metrics.answered(exchange, seconds)
+        if exchange.computed is not None:
+            self._observations.take(exchange)
         if exchange.outcome != "ok" or seconds >= self._log_from_s:
             self._access_log.write(exchange, status, seconds)
 

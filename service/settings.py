@@ -292,6 +292,11 @@ class Settings:
     slow_request_ms: float = _knob(
         1000.0, "Milliseconds from which a request counts as slow.", _real(0, 10**9)
     )
+    drift_window_s: float = _knob(
+        3600.0,
+        "Seconds in which requests are looked at for drift from the training; 0 for not at all.",
+        _real(0, 30 * 86400),
+    )
     quiet: bool = _knob(False, "Do not print where everything is at the start.", _switch)  # noqa: FBT003 - a knob's default
 
     # Flags that were given and change nothing.

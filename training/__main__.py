@@ -138,6 +138,12 @@ def _train(order: Order, table: Table, made_from: fingerprint.Fingerprint) -> No
 
         published = run(order, table, made_from, Console())
     _tell(published.metrics, table.schema)
+    for it in published.intervals.levels if published.intervals else ():
+        seen = it.test
+        print(
+            f"{it.level:.0%} intervals hold {seen.share:.1%} of them "
+            f"({seen.low:.1%} to {seen.high:.1%}), on average {_width(seen.width)} wide"
+        )
     print(f"Exported models differ from Keras by at most {max(published.agreement.values()):.1e}.")
     print(f"Published {published.version}")
     print(f"Report    {published.page}")
@@ -153,6 +159,10 @@ def _tell(metrics: Metrics, schema: Schema) -> None:
         one = metrics["test"][predictor]
         shown = "".join(f" {_figure(one[it]):>7}" for it in ("mse", "mae"))
         print(f"{title:20}{shown}{one['r2']:8.3f}")
+
+
+def _width(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.3g}"
 
 
 def _figure(value: float) -> str:

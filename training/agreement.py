@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,16 @@ from training.errors import DisagreementError
 from training.signatures import BATCH, EXAMPLES, INPUT, NAMED, OUTPUT, REGRESS, VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.columns import Column
+
+    # Arrays by the name of an input or output.
+    Answer = Mapping[str, NDArray[Any]]
+    Ask = Callable[[Answer], Answer]
 
 
 def measure(
@@ -27,6 +32,7 @@ def measure(
     columns: Sequence[Column],
     batch: NDArray[np.float32],
     expected: NDArray[np.float32],
+    intervals: Mapping[str, Answer] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Read a version back from the disk and compare its answers with the network's.
 
@@ -35,6 +41,7 @@ def measure(
         columns: What the network reads, in order.
         batch: Rows to ask for, ``[n, columns]``.
         expected: What Keras predicts for them, ``[n]``, in the target's unit.
+        intervals: By signature that gives intervals, its outputs for them, ``[n]`` each.
 
     Returns:
         The largest difference, in the same unit, by executor and signature; NaN where an
@@ -45,11 +52,26 @@ def measure(
         BATCH: {INPUT: batch},
         NAMED: {name: _given(batch[:, i], columns[i]) for i, name in enumerate(names)},
         REGRESS: {EXAMPLES: np.array(_examples(batch, columns), object)},
+        **{signature: {INPUT: batch} for signature in intervals},
+    }
+    wanted: dict[str, Answer] = {
+        BATCH: {OUTPUT: expected},
+        NAMED: {OUTPUT: expected},
+        REGRESS: {VALUES: expected},
+        **intervals,
     }
     return {
-        f"{executor} {signature}": largest_difference(answer(inputs[signature]), expected)
-        for executor, signature, answer in _signatures(folder)
+        f"{executor} {signature}": _differ(ask(inputs[signature]), wanted[signature])
+        for executor, signature, ask in _signatures(folder, intervals)
     }
+
+
+def _differ(answered: Answer, expected: Answer) -> float:
+    """The largest difference of any output; NaN where others are given than are expected."""
+    if answered.keys() != expected.keys():
+        return float("nan")
+    # NumPy's maximum is NaN where any is, unlike Python's.
+    return float(np.max([largest_difference(answered[it], expected[it]) for it in expected]))
 
 
 def largest_difference(answered: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
@@ -83,15 +105,15 @@ def require(
             )
 
 
-def _signatures(folder: Path) -> Iterator[tuple[str, str, Any]]:
+def _signatures(folder: Path, intervals: Iterable[str]) -> Iterator[tuple[str, str, Ask]]:
     loaded = tf.saved_model.load(str(folder))
     interpreter = Interpreter(str(folder / contract.LITERT_MODEL), num_threads=1)
-    for signature in (BATCH, NAMED):
+    for signature in (BATCH, NAMED, *intervals):
         yield "SavedModel", signature, _ask_saved_model(loaded.signatures[signature])
         if signature in interpreter.get_signature_list():
             yield "LiteRT", signature, _ask_litert(interpreter.get_signature_runner(signature))
     # LiteRT knows no messages: there a server reads them itself.
-    yield "SavedModel", REGRESS, _ask_saved_model(loaded.signatures[REGRESS], VALUES)
+    yield "SavedModel", REGRESS, _ask_saved_model(loaded.signatures[REGRESS])
 
 
 def _given(codes: NDArray[np.float32], column: Column) -> NDArray[Any]:
@@ -125,18 +147,13 @@ def _feature(value: np.float32, column: Column) -> Any:
     return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
 
 
-def _ask_saved_model(function: Any, output: str = OUTPUT) -> Any:
-    def ask(inputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+def _ask_saved_model(function: Any) -> Ask:
+    def ask(inputs: Answer) -> Answer:
         tensors = {name: tf.constant(values) for name, values in inputs.items()}
-        answer: NDArray[np.float32] = function(**tensors)[output].numpy()
-        return answer
+        return {name: values.numpy() for name, values in function(**tensors).items()}
 
     return ask
 
 
-def _ask_litert(runner: Any) -> Any:
-    def ask(inputs: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        answer: NDArray[np.float32] = runner(**inputs)[OUTPUT]
-        return answer
-
-    return ask
+def _ask_litert(runner: Any) -> Ask:
+    return lambda inputs: dict(runner(**inputs))

@@ -87,6 +87,7 @@ class Schema:
         target: What it predicts.
         row: What one row of the table is.
         price: What people call the target.
+        minimum: No target is below this, whatever is asked; None where none is known.
         is_scaled: Whether the network learns the target less its mean, in standard
             deviations; else it learns it as it is.
     """
@@ -95,6 +96,7 @@ class Schema:
     target: Column
     row: str = "row"
     price: str = "target"
+    minimum: float | None = None
     is_scaled: bool = True
 
     @property
@@ -141,4 +143,4 @@ TARGET: Final = Column(
     "MEDV", "median value of owner-occupied homes", "thousand USD", 0, 50, above_minimum=True
 )
 
-BOSTON: Final = Schema(FEATURES, TARGET, "tract", "price", is_scaled=False)
+BOSTON: Final = Schema(FEATURES, TARGET, "tract", "price", TARGET.minimum, is_scaled=False)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from service.contract import Contract, Distribution, Feature, Golden, Lineage, Target
+from service.contract import LOWER, UPPER, Contract, Distribution, Feature, Golden, Lineage, Target
+from training import histogram
 from training.signatures import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.columns import Column, Schema
+    from training.conformal import Intervals
     from training.evaluate import Metrics
     from training.fingerprint import Fingerprint
     from training.split import Rows
@@ -30,6 +32,7 @@ class Made:
         name: The model's name.
         schema: The columns of its table.
         train: The rows it was trained on.
+        predicted: What it predicts for them, ``[n]``, in the target's unit.
         tolerance: How far executors' answers may differ, in the target's unit.
         metrics: How good it is.
         stored: What it was made from; its recipe is the one stored.
@@ -38,6 +41,7 @@ class Made:
     name: str
     schema: Schema
     train: Rows
+    predicted: NDArray[np.float32]
     tolerance: float
     metrics: Metrics
     stored: Fingerprint
@@ -54,7 +58,13 @@ def contract(made: Made, lineage: Lineage) -> Contract:
     return Contract(
         model=made.name,
         features=tuple(_feature(it, train) for it in made.schema.of(train.features)),
-        target=Target(target.name, target.meaning, target.unit, distribution(train.prices)),
+        target=Target(
+            target.name,
+            target.meaning,
+            target.unit,
+            distribution(train.prices),
+            distribution(made.predicted),
+        ),
         input=INPUT,
         output=OUTPUT,
         tolerance=made.tolerance,
@@ -89,6 +99,7 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
     """
     values = values[~np.isnan(values)]
     deciles = np.quantile(values, np.linspace(0, 1, 11))
+    bounds = histogram.edges(values)
     return Distribution(
         minimum=float(values.min()),
         maximum=float(values.max()),
@@ -96,6 +107,9 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
         std=float(values.std()),
         median=float(np.median(values)),
         deciles=tuple(float(one) for one in deciles),
+        edges=bounds,
+        shares=histogram.shares(values, bounds),
+        rows=len(values),
     )
 
 
@@ -115,15 +129,22 @@ def golden_rows(train: Rows, test: Rows) -> NDArray[np.float64]:
     return np.vstack([unseen[:_GOLDEN_TEST_ROWS], *extremes])
 
 
-def golden(rows: NDArray[np.float64], predictions: NDArray[np.float32]) -> Golden:
-    """Keep rows with what Keras predicts for them.
+def golden(
+    rows: NDArray[np.float64], predictions: NDArray[np.float32], intervals: Intervals
+) -> Golden:
+    """Keep rows with what Keras predicts for them, and their intervals.
 
     Args:
         rows: ``[n, features]``; NaN is missing.
         predictions: ``[n]``, in the target's unit.
+        intervals: How wide they are.
     """
     instances = tuple(tuple(None if np.isnan(one) else float(one) for one in row) for row in rows)
-    return Golden(instances, tuple(float(one) for one in predictions))
+    bounds = {
+        signature: tuple(zip(it[LOWER].tolist(), it[UPPER].tolist(), strict=True))
+        for signature, it in intervals.outputs(predictions).items()
+    }
+    return Golden(instances, tuple(float(one) for one in predictions), bounds)
 
 
 def _feature(column: Column, train: Rows) -> Feature:

@@ -2,7 +2,9 @@
 
 ``serving_default`` takes ``features``, float32 ``[n, features]``; ``named`` takes one
 float32 ``[n]`` a feature under its own name, or what ``contract.graph_names`` makes of it.
-Both answer ``price``, float32 ``[n]``.
+Both answer ``price``, float32 ``[n]``. ``interval_80`` and its like take what
+``serving_default`` takes and answer ``lower`` and ``upper`` beside the price; ``interval`` is
+the one of 90 %.
 ``regress``, in the SavedModel alone, takes serialised ``tf.Example`` messages ``[n]`` with
 one float a feature, and answers ``outputs``, float32 ``[n]``.
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
@@ -26,30 +29,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from training.columns import Column
+    from training.conformal import Intervals, Spread
 
 # A server warms what it will be asked for: one house, a few, and a full batch.
 _WARM_UP_ROWS: Final = (1, 8, 64)
 
 
-def write_saved_model(model: Any, columns: Sequence[Column], folder: Path) -> None:
-    """Write the SavedModel with its three signatures.
+def write_saved_model(
+    model: Any, columns: Sequence[Column], folder: Path, intervals: Intervals
+) -> None:
+    """Write the SavedModel with its signatures.
 
     Args:
         model: The trained ``keras.Model``.
         columns: What it reads, in order.
         folder: The version's folder.
+        intervals: How wide its intervals are.
     """
     archive = keras.export.ExportArchive()
     archive.track(model)
     named = dict(zip(contract.graph_names([it.name for it in columns]), columns, strict=True))
+    batch_of = [tf.TensorSpec([None, len(columns)], tf.float32, name=INPUT)]
     archive.add_endpoint(
-        BATCH,
-        lambda batch: {OUTPUT: model(batch)[:, 0]},
-        input_signature=[tf.TensorSpec([None, len(columns)], tf.float32, name=INPUT)],
+        BATCH, lambda batch: {OUTPUT: model(batch)[:, 0]}, input_signature=batch_of
     )
     archive.add_endpoint(
         NAMED,
@@ -63,18 +68,22 @@ def write_saved_model(model: Any, columns: Sequence[Column], folder: Path) -> No
         lambda examples: {VALUES: model(_stacked(_parsed(examples, columns), columns))[:, 0]},
         input_signature=[tf.TensorSpec([None], tf.string, name=EXAMPLES)],
     )
+    for signature, level in intervals.signatures.items():
+        answer = _interval(model, intervals, level)
+        archive.add_endpoint(signature, answer, input_signature=batch_of)
     archive.write_out(str(folder), verbose=False)
 
 
-def write_litert(folder: Path, columns: Sequence[Column]) -> None:
+def write_litert(folder: Path, columns: Sequence[Column], intervals: Intervals) -> None:
     """Convert the version's SavedModel to LiteRT, with the signatures that take numbers.
 
     Args:
         folder: The version's folder, with its SavedModel.
         columns: What the network reads.
+        intervals: As that was written with.
     """
     takes_texts = any(it.is_category for it in columns)
-    names = [BATCH] if takes_texts else [BATCH, NAMED]
+    names = [BATCH, *([] if takes_texts else [NAMED]), *intervals.signatures]
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=names)
     (folder / contract.LITERT_MODEL).write_bytes(converter.convert())
 
@@ -95,6 +104,27 @@ def write_warm_up(name: str, batch: NDArray[np.float32], folder: Path) -> None:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for rows in _WARM_UP_ROWS:
             writer.write(_predict_log(name, batch[:rows]).SerializeToString())
+
+
+def _interval(model: Any, intervals: Intervals, level: float) -> Any:
+    """What ``Intervals.bounds`` computes, as TensorFlow does."""
+
+    def answer(batch: Any) -> dict[str, Any]:
+        price = model(batch)[:, 0]
+        reach = intervals.factors[level] * _spread(intervals.spread, price)
+        lower = price - reach
+        if intervals.minimum is not None:
+            lower = tf.maximum(lower, tf.minimum(price, intervals.minimum))
+        return {OUTPUT: price, contract.LOWER: lower, contract.UPPER: price + reach}
+
+    return answer
+
+
+def _spread(spread: Spread, price: Any) -> Any:
+    """What ``Spread.at`` computes: the first error, and of each line the part that is passed."""
+    ends, errors = np.array(spread.prices, np.float32), np.array(spread.errors, np.float32)
+    passed = (price[:, tf.newaxis] - ends[:-1]) / np.diff(ends)
+    return errors[0] + tf.reduce_sum(tf.clip_by_value(passed, 0, 1) * np.diff(errors), axis=1)
 
 
 def _type(column: Column) -> Any:

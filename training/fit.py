@@ -17,7 +17,9 @@ import numpy as np
 from training import network
 from training.engine import stack
 from training.errors import DivergedError
+from training.preparation import plain
 from training.split import Split, hold_out
+from training.trials import method
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +58,7 @@ def fit(
     Raises:
         DivergedError: A loss was no longer a number.
     """
-    how = prepared or network.plain(recipe)
+    how = prepared or plain(recipe)
     if feed is not None:
         split = Split(split.train, feed.watched)
     elif recipe.validation_share:
@@ -89,19 +91,6 @@ def _mean(histories: list[History]) -> History:
     }
 
 
-def method(recipe: Recipe) -> stack.Method:
-    """What of a recipe is the same for all networks of a stack."""
-    return stack.Method(
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        loss=recipe.loss,
-        optimizer=recipe.optimizer,
-        momentum=recipe.momentum,
-        schedule=recipe.schedule,
-        patience=recipe.patience,
-    )
-
-
 def start(
     recipe: Recipe, model: Any, split: Split, number: int = 0, prepared: Preparation | None = None
 ) -> stack.Network:
@@ -114,7 +103,7 @@ def start(
         number: Of the member; each has an order of rows of its own.
         prepared: As in ``fit``.
     """
-    how = prepared or network.plain(recipe)
+    how = prepared or plain(recipe)
     return stack.Network(
         weights=[variable.numpy() for variable in model.trainable_variables],
         train=_sample(how, model, split.train),

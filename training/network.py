@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import keras
 import numpy as np
 
-from training.columns import TARGET
 from training.engine.schedules import EXPONENTIAL_END
-from training.preparation import Preparation
+from training.preparation import Preparation, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,16 +80,6 @@ def build(
     network = keras.Sequential([*layers, *_last(recipe, how)])
     network.compile(_optimizer(recipe, len(training)), _loss(recipe, how), metrics=["mae"])
     return network
-
-
-def plain(recipe: Recipe) -> Preparation:
-    """What a table of the census's numbers needs.
-
-    Binary cross-entropy takes shares: the price as a share of the greatest there is, which
-    the census sets at 50. All other losses take thousand USD.
-    """
-    unit = TARGET.maximum if recipe.loss == "binary_crossentropy" else 1.0
-    return Preparation(unit=unit, tolerance=recipe.tolerance)
 
 
 def entry(network: Any, batch: NDArray[np.float32]) -> Any:

@@ -231,7 +231,14 @@ def _schema(found: Found, train: Rows, recipe: Recipe) -> Schema:
     target = looks[recipe.target]
     least, most = _limits(target)
     column = Column(target.name, target.said.meaning or target.name, target.said.unit, least, most)
-    return Schema(features, column, price=target.name)
+    return Schema(features, column, price=target.name, minimum=_least(target))
+
+
+def _least(target: Look) -> float | None:
+    """What no target is below: as it is said, else 0 where none was."""
+    if target.said.minimum is not None:
+        return target.said.minimum
+    return 0.0 if target.minimum >= 0 else None
 
 
 def _column(look: Look, train: pd.Series[Any], recipe: Recipe) -> Column:

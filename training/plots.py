@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from training.columns import Column, Schema
+    from training.coverage import Seen
     from training.fit import History
     from training.split import Rows
 
@@ -152,6 +153,65 @@ def residuals(
         axes.legend()
 
     return image(draw, (4.6, 4.4), theme, PNG)
+
+
+def intervals(seen: Seen, schema: Schema, theme: Theme) -> bytes:
+    """Each row's interval and its truth, from the least predicted price to the greatest.
+
+    Args:
+        seen: The rows with their intervals.
+        schema: The columns.
+        theme: Colours.
+
+    Returns:
+        A PNG.
+    """
+    rows = np.argsort(seen.predicted, kind="stable")
+    inside = seen.inside[rows]
+    places = np.arange(len(rows))
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        axes.vlines(places, seen.lower[rows], seen.upper[rows], color=theme.first, alpha=0.3)
+        axes.plot(places, seen.predicted[rows], color=theme.quiet, linewidth=1, label="prediction")
+        for which, colour, label in (
+            (inside, theme.first, "truth, within"),
+            (~inside, theme.second, "truth, outside"),
+        ):
+            shown, truths = places[which], seen.truth[rows][which]
+            axes.scatter(shown, truths, s=12, color=colour, label=label, linewidths=0, zorder=3)
+        axes.set(
+            xlabel=f"test {schema.rows}, by prediction", ylabel=f"{schema.price}, {schema.unit}"
+        )
+        axes.set_ylim(bottom=min(0.0, float(seen.lower.min())))
+        axes.legend()
+
+    return image(draw, (7.2, 3.8), theme, PNG)
+
+
+def widths(by_level: Mapping[float, NDArray[np.floating]], schema: Schema, theme: Theme) -> bytes:
+    """How wide the intervals of each level are.
+
+    Args:
+        by_level: The widths of each level, ``[n]``.
+        schema: The columns.
+        theme: Colours.
+
+    Returns:
+        A PNG.
+    """
+    colours = (theme.quiet, theme.first, theme.second)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for (level, wide), colour in zip(by_level.items(), colours, strict=False):
+            label = f"{level:.0%}, mean {wide.mean():.1f}"
+            axes.hist(wide, bins=16, color=colour, alpha=0.7, label=label)
+        axes.set(xlabel=f"width of the interval, {schema.unit}", ylabel=schema.rows, xlim=(0, None))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside upper center", ncols=len(by_level))
+
+    return image(draw, (5.2, 3.8), theme, PNG)
 
 
 def correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> float | None:

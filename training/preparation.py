@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from training.columns import TARGET
 from training.encoding import Encoding, encoding
 from training.errors import RecipeError
 
@@ -42,6 +43,16 @@ class Preparation:
         return (target - self.offset) / self.unit
 
 
+def plain(recipe: Recipe) -> Preparation:
+    """What a table of the census's numbers needs.
+
+    Binary cross-entropy takes shares: the price as a share of the greatest there is, which
+    the census sets at 50. All other losses take thousand USD.
+    """
+    unit = TARGET.maximum if recipe.loss == "binary_crossentropy" else 1.0
+    return Preparation(unit=unit, tolerance=recipe.tolerance)
+
+
 def prepare(recipe: Recipe, schema: Schema, train: Rows) -> Preparation:
     """Find out what the training rows need.
 
@@ -54,19 +65,12 @@ def prepare(recipe: Recipe, schema: Schema, train: Rows) -> Preparation:
         RecipeError: The loss is not for this target.
     """
     encoded = encoding(schema.of(train.features), train.batch)
-    if recipe.loss == "binary_crossentropy":
-        return Preparation(encoded, _most(recipe, schema), tolerance=recipe.tolerance)
     if not schema.is_scaled:
-        return Preparation(encoded, tolerance=recipe.tolerance)
-    unit, offset = float(train.prices.std()), float(train.prices.mean())
-    rounding = _ROUNDING_STEPS * float(np.spacing(np.float32(np.abs(train.prices).max())))
-    return Preparation(encoded, unit, offset, max(recipe.tolerance * unit, rounding))
-
-
-def _most(recipe: Recipe, schema: Schema) -> float:
-    """The greatest price there is: what the network's shares are shares of."""
-    if schema.is_scaled:
+        return replace(plain(recipe), encoding=encoded)
+    if recipe.loss == "binary_crossentropy":
         raise RecipeError(
             "loss", f"is {recipe.loss}, which is for a target with a greatest value, not for any"
         )
-    return schema.target.maximum
+    unit, offset = float(train.prices.std()), float(train.prices.mean())
+    rounding = _ROUNDING_STEPS * float(np.spacing(np.float32(np.abs(train.prices).max())))
+    return Preparation(encoded, unit, offset, max(recipe.tolerance * unit, rounding))

@@ -11,6 +11,7 @@ import jinja2
 import numpy as np
 
 from training import plots, recipe
+from training.signatures import USUAL_LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from service.contract import Contract
     from training.columns import Column, Schema
+    from training.coverage import Seen
     from training.fit import History
     from training.split import Split
 
@@ -52,6 +54,7 @@ class Story:
         split: Its rows.
         history: Loss and MAE after each epoch.
         predicted: What the network predicts for the test rows, ``[n]``, in the target's unit.
+        seen: Test rows with their intervals, by level.
         agreement: How far the exported models stray, in the same unit, by place.
     """
 
@@ -60,6 +63,7 @@ class Story:
     split: Split
     history: History
     predicted: NDArray[np.floating]
+    seen: dict[float, Seen]
     agreement: dict[str, float]
 
 
@@ -159,6 +163,7 @@ def _pictures(story: Story) -> dict[str, Picture]:
         *_scatters(story.split, story.schema),
         *_curves(story.history, story.contract.recipe["loss"], story.schema),
         *_tests(story),
+        *_intervals(story.seen, story.schema),
     ]
     return {picture.name: picture for picture in made}
 
@@ -207,6 +212,25 @@ def _tests(story: Story) -> list[Picture]:
             "residuals",
             f"Histogram of prediction less truth over the test {schema.rows}",
             partial(plots.residuals, prices, predicted, schema),
+        ),
+    ]
+
+
+def _intervals(seen: dict[float, Seen], schema: Schema) -> list[Picture]:
+    if not seen:
+        return []
+    level = USUAL_LEVEL if USUAL_LEVEL in seen else max(seen)
+    return [
+        _picture(
+            "intervals",
+            f"Intervals of {level:.0%} around the prediction, and the truth, one test {schema.row} a "
+            "line",
+            partial(plots.intervals, seen[level], schema),
+        ),
+        _picture(
+            "widths",
+            f"How wide the intervals of each level are over the test {schema.rows}",
+            partial(plots.widths, {it: seen[it].widths for it in seen}, schema),
         ),
     ]
 

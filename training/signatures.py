@@ -12,3 +12,13 @@ INPUT: Final = "features"
 OUTPUT: Final = "price"
 EXAMPLES: Final = "inputs"
 VALUES: Final = "outputs"
+
+# Takes INPUT and gives OUTPUT, and ``lower`` and ``upper`` at the usual level. There is one
+# for each level too.
+INTERVAL: Final = "interval"
+USUAL_LEVEL: Final = 0.9
+
+
+def interval(level: float) -> str:
+    """The signature of a level's intervals: ``interval_90`` of 0.9."""
+    return f"{INTERVAL}_{level * 100:g}"

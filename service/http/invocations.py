@@ -16,7 +16,7 @@ from service import VERSION
 from service.errors import HearthError, InvalidRequest, ModelNotFound, RouteNotFound
 from service.http.encoding import plain_body
 from service.http.messages import JSON, Api, Prediction, Response, refusal, version_header
-from service.protocols import invocations
+from service.protocols import invocations, levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,7 +154,8 @@ class Invocations(Api):
     def _predict(self, exchange: Exchange, invocation: Invocation, answer_type: str) -> Prediction:
         version = find_default(self._repository, self._default_model)
         exchange.answers(version)
-        signature = version.signature(invocation.signature_name)
+        name = levels.signature_name(version, invocation.signature_name, invocation.level)
+        signature = version.signature(name)
         features = version.feature_names(signature)
         inputs = invocations.to_inputs(invocation.data, signature, features)
 
@@ -163,7 +164,7 @@ class Invocations(Api):
             body = invocations.encode(outputs, answer_type)
             return Response(200, body, answer_type, version_header(version.number))
 
-        return Prediction(version, invocation.signature_name, inputs, encode)
+        return Prediction(version, name, inputs, encode, exchange)
 
 
 def _check_method(request: Request, expected: str) -> None:

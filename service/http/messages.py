@@ -74,24 +74,26 @@ class Prediction(msgspec.Struct, frozen=True):
         inputs: An array for every input of the signature; or serialised ``tf.Example``
             messages, for a signature that takes those.
         encode: From the outputs to the answer.
+        exchange: Who asks, where what was computed is noted.
     """
 
     version: ModelVersion
     signature: str
     inputs: dict[str, NDArray[Any]] | list[bytes]
     encode: Callable[[Tensors], Response]
+    exchange: Exchange
 
     def run(self) -> Response:
         """Run it in this thread; see ``ModelVersion.predict``."""
         if isinstance(self.inputs, dict):
-            return self.encode(self.version.predict(self.signature, self.inputs))
-        return self.encode(self.version.run_examples(self.signature, self.inputs))
+            return self.encode(self.version.predict(self.signature, self.inputs, self.exchange))
+        return self.encode(self.version.run_examples(self.signature, self.inputs, self.exchange))
 
     def submit(self) -> Future[dict[str, NDArray[Any]]]:
         """Let it be joined with others that wait; see ``ModelVersion.submit``."""
         if isinstance(self.inputs, dict):
-            return self.version.submit(self.signature, self.inputs)
-        return self.version.submit_examples(self.signature, self.inputs)
+            return self.version.submit(self.signature, self.inputs, self.exchange)
+        return self.version.submit_examples(self.signature, self.inputs, self.exchange)
 
     def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> Response:
         """Make the answer of outputs that are there."""

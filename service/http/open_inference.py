@@ -106,8 +106,7 @@ class OpenInference(Api):
         computed_s = time.perf_counter()
         answer = wire.encode_short(version, direct.output, output, wanted)
         exchange.protocol, exchange.route = PROTOCOL, route.verb
-        exchange.answers(version)
-        exchange.rows = len(batch)
+        direct.note(exchange, version, batch, output)
         self._dataplane.answered(version, exchange, prepared_s, computed_s)
         return _packed(answer, head, version.number)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -68,6 +69,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             # gunicorn would open a socket in the user's home.
             "control_socket_disable": True,
             "when_ready": lambda _: self._ready(),
+            "pre_fork": lambda _arbiter, _worker: _freeze(),
             "child_exit": lambda _, worker: self._forget(worker.pid),
         }
 
@@ -78,6 +80,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _forget(self, pid: int) -> None:
         metrics.forget_worker(pid)
         self._agreement.forget_worker(pid)
+
+
+def _freeze() -> None:
+    """Keep the collector from what exists: a round writes to it, and so copies shared pages."""
+    gc.collect()
+    gc.freeze()
 
 
 def _make_interrupt_graceful() -> None:

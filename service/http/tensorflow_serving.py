@@ -6,15 +6,16 @@ It knows no web framework: Flask and the event loop call the same functions.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from service.errors import InvalidRequest, ModelNotFound, SignatureNotFound
+from service.errors import InvalidRequest, ModelNotFound, RouteNotFound, SignatureNotFound
 from service.http.encoding import plain_body
 from service.http.messages import JSON, Api, Prediction, Response, refusal, version_header
 from service.inference.signature import DEFAULT_SIGNATURE
-from service.protocols import json_body, kserve_v1, tensorflow_serving
+from service.protocols import json_body, kserve_v1, levels, tensorflow_serving
 from service.protocols.examples import from_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.http.messages import Request, Shortcut
     from service.inference.executor import Tensors
+    from service.monitoring.drift import Report
     from service.protocols.tensorflow_serving import Route
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 _PATHS: Final = re.compile(r"/v1/", re.IGNORECASE)
 _PROTOCOL: Final = "tensorflow_serving"
 _KSERVE: Final = "kserve_v1"
+_READS_FILES: Final = ("/drift",)
 _VARIES: Final = (("Vary", "User-Agent"),)
 _CORS: Final = (
     ("Access-Control-Allow-Origin", "*"),
@@ -42,17 +45,37 @@ _RESULTS: Final[Mapping[str, Callable[[Tensors, int], bytes]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Monitors:
+    """What is known of requests that were answered before.
+
+    Attributes:
+        drift: How those for a version compare with its training; None where nobody looks.
+    """
+
+    drift: Callable[[ModelVersion], Report] | None = None
+
+
 class TensorFlowServing(Api):
     """Answers what stands below ``/v1``.
 
     Args:
         repository: The models.
         limit_bytes: The most that a body may have, inflated.
+        monitors: What is known of earlier requests.
         cors: Whether pages of other origins may ask.
     """
 
-    def __init__(self, repository: Repository, limit_bytes: int, *, cors: bool = False) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        limit_bytes: int,
+        monitors: Monitors = Monitors(),
+        *,
+        cors: bool = False,
+    ) -> None:
         self._repository = repository
+        self._monitors = monitors
         self._limit_bytes = limit_bytes
         self._headers = _CORS if cors else ()
         self._begins: Mapping[str, Callable[[Exchange, Route, bytes], Response | Prediction]] = {
@@ -63,15 +86,16 @@ class TensorFlowServing(Api):
             "status": self._status,
             "metadata": self._metadata,
             "contract": self._contract,
+            "drift": self._drift,
         }
 
     def owns(self, path: str) -> bool:
         """Whether a path is below ``/v1``."""
         return _PATHS.match(path) is not None
 
-    def is_light(self, _method: str, _path: str, headers: Mapping[str, str]) -> bool:
-        """Whether it is as small as it looks."""
-        return not headers.get("content-encoding")
+    def is_light(self, _method: str, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether it is as small as it looks, and reads no files."""
+        return not headers.get("content-encoding") and not path.endswith(_READS_FILES)
 
     def shortcut(self, head: Request) -> Shortcut | None:
         """The short way of a few rows of numbers; see ``Api.shortcut``."""
@@ -94,11 +118,10 @@ class TensorFlowServing(Api):
                 text = None if outputs is None else tensorflow_serving.encode_rows(outputs)
             except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
                 return None
-            if batch is None or text is None:
+            if batch is None or outputs is None or text is None:
                 return None
             exchange.protocol, exchange.route = _PROTOCOL, route.verb
-            exchange.answers(version)
-            exchange.rows = len(batch)
+            direct.note(exchange, version, batch, outputs)
             return self._of(version, text)
 
         return answer
@@ -126,7 +149,8 @@ class TensorFlowServing(Api):
         request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
         exchange.answers(version)
-        signature = version.signature(request.signature_name)
+        name = levels.signature_name(version, request.signature_name, request.level)
+        signature = version.signature(name)
         inputs = tensorflow_serving.to_inputs(request, signature, version.feature_names(signature))
 
         def encode(outputs: Tensors) -> Response:
@@ -134,7 +158,7 @@ class TensorFlowServing(Api):
             answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
             return self._of(version, answer)
 
-        return Prediction(version, request.signature_name, inputs, encode)
+        return Prediction(version, name, inputs, encode, exchange)
 
     def _run_examples(self, exchange: Exchange, route: Route, body: bytes) -> Prediction:
         request = tensorflow_serving.parse_inference(body)
@@ -147,9 +171,11 @@ class TensorFlowServing(Api):
         examples = from_json(request.document, route.verb)
         exchange.rows = len(examples)
         write = _RESULTS[route.verb]
-        return Prediction(
-            version, name, examples, lambda it: self._of(version, write(it, len(examples)))
-        )
+
+        def encode(outputs: Tensors) -> Response:
+            return self._of(version, write(outputs, len(examples)))
+
+        return Prediction(version, name, examples, encode, exchange)
 
     def _models(self, _exchange: Exchange, _route: Route, _body: bytes) -> Response:
         return self._answer(json_body.encode({"models": self._repository.names()}))
@@ -185,6 +211,13 @@ class TensorFlowServing(Api):
         if version.contract is None:
             raise ModelNotFound(f"version {version.number} of {version.model} has no contract")
         return self._of(version, msgspec.json.encode(version.contract))
+
+    def _drift(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
+        if self._monitors.drift is None:
+            raise RouteNotFound("drift is not looked for here: --drift_window_s is 0")
+        version = self._find(route)
+        exchange.answers(version)
+        return self._of(version, msgspec.json.encode(self._monitors.drift(version)))
 
     def _answer(self, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> Response:
         return Response(200, body, JSON, headers + self._headers)

@@ -8,7 +8,7 @@ from service.errors import HearthError, NotReady, RouteNotFound
 from service.http.encoding import plain_body
 from service.http.invocations import find_default, find_problem
 from service.http.messages import Api, Prediction, Response, refusal, version_header
-from service.protocols import json_body, tensorflow_serving, vertex
+from service.protocols import json_body, levels, tensorflow_serving, vertex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,8 @@ class Vertex(Api):
         request = vertex.parse(body)
         version = find_default(self._repository, self._default_model)
         exchange.answers(version)
-        signature = version.signature(request.signature_name)
+        name = levels.signature_name(version, request.signature_name, request.level)
+        signature = version.signature(name)
         features = version.feature_names(signature)
         inputs = tensorflow_serving.to_inputs(request, signature, features)
 
@@ -85,7 +86,7 @@ class Vertex(Api):
             exchange.rows = len(next(iter(outputs.values()), ()))
             return Response(200, answer, headers=version_header(version.number))
 
-        return Prediction(version, request.signature_name, inputs, encode)
+        return Prediction(version, name, inputs, encode, exchange)
 
 
 def _unless_taken(method: str, route: str) -> str:

@@ -84,9 +84,13 @@ class Metrics:
 
     Args:
         registry: Where they are registered; a new one by default.
+
+    Attributes:
+        worked_out: Where those are registered that are worked out when they are asked for.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.worked_out = CollectorRegistry()
         self._registry = registry if registry is not None else CollectorRegistry()
         self._requests = Counter(
             "hearth_requests",
@@ -134,6 +138,12 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+        self._unobserved = Counter(
+            "hearth_unobserved_rows",
+            "Rows predicted but not looked at for drift, request log or feedback: too many came.",
+            ("model", "version"),
+            registry=self._registry,
+        )
         self._tallies = Tallies(LATENCY_BUCKETS_S)
 
     def worker_started(self) -> None:
@@ -157,6 +167,10 @@ class Metrics:
             if grown.rows:
                 self._rows.labels(model, version).inc(grown.rows)
 
+    def unobserved(self, model: str, version: str, rows: int) -> None:
+        """So many rows were predicted without being looked at."""
+        self._unobserved.labels(model, version).inc(rows)
+
     def loaded(self, version: ModelVersion, seconds: float) -> None:
         """A version is served from now on, after so long a load."""
         self._loads.labels(version.model, "ok").inc()
@@ -175,8 +189,8 @@ class Metrics:
         """The numbers of all workers in Prometheus's text format."""
         self.hand_on()
         folder = os.environ.get(METRICS_VARIABLE)
-        if folder is None:
-            return generate_latest(self._registry)
-        merged = CollectorRegistry()
-        merged.register(_Workers(Path(folder)))
-        return generate_latest(merged)
+        counted = self._registry
+        if folder is not None:
+            counted = CollectorRegistry()
+            counted.register(_Workers(Path(folder)))
+        return generate_latest(counted) + generate_latest(self.worked_out)

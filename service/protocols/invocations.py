@@ -25,6 +25,7 @@ from service.errors import InvalidRequest
 from service.inference.signature import DEFAULT_SIGNATURE
 from service.protocols import json_body, tensorflow_serving
 from service.protocols.json_tensors import dtype_of, is_b64, shown, to_array, type_name
+from service.protocols.levels import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,10 +123,12 @@ class Invocation:
     Attributes:
         data: What to predict for.
         signature_name: The signature asked for.
+        level: Of the intervals asked for, as it stands there; None where none are.
     """
 
     data: Columns | Rows | Inputs
     signature_name: str = DEFAULT_SIGNATURE
+    level: Any = None
 
 
 def read_content_type(header: str | None) -> Content:
@@ -248,14 +251,19 @@ def _parse_json(document: Any) -> Invocation:
         names = shown(", ".join(document))
         raise InvalidRequest(f"{required} Received dictionary with input fields: {names}.")
     data = _READERS[given[0]](document[given[0]])
-    return Invocation(data, _signature_name(document))
+    asked = {**document, **_params(document)}
+    return Invocation(data, _signature_name(asked), asked.get(LEVEL))
 
 
-def _signature_name(document: Mapping[str, Any]) -> str:
+def _params(document: Mapping[str, Any]) -> Mapping[str, Any]:
     params = document.get("params")
     if params is not None and not isinstance(params, dict):
         raise InvalidRequest(f"params is {_kind(params)}, not an object")
-    name = {**document, **(params or {})}.get("signature_name", DEFAULT_SIGNATURE)
+    return params or {}
+
+
+def _signature_name(asked: Mapping[str, Any]) -> str:
+    name = asked.get("signature_name", DEFAULT_SIGNATURE)
     if not isinstance(name, str):
         raise InvalidRequest(f"signature_name is {_kind(name)}, not a string")
     return name or DEFAULT_SIGNATURE

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from service import VERSION, errors
 from service.errors import InvalidRequest, RouteNotFound
 from service.inference.signature import DEFAULT_SIGNATURE
-from service.protocols import json_body
+from service.protocols import json_body, levels
 from service.protocols.open_inference_tensors import BYTES, NUMPY, datatype_of
 from service.repository.version import State
 
@@ -151,15 +151,17 @@ def default_signature(version: ModelVersion) -> str:
 
 
 def signature_name(parameters: Mapping[str, Any], version: ModelVersion) -> str:
-    """The signature that a request names, or the default one.
+    """The signature that a request names, that of its level, or the default one.
 
     Raises:
-        InvalidRequest: The parameter is no text.
+        InvalidRequest: The parameter is no text, or the level is not known.
     """
     name = parameters.get(SIGNATURE_PARAMETER, "")
     if not isinstance(name, str):
         raise InvalidRequest(f"parameter {SIGNATURE_PARAMETER!r} is {name}, not text")
-    return name or default_signature(version)
+    return levels.signature_name(
+        version, name or default_signature(version), parameters.get(levels.LEVEL)
+    )
 
 
 def server_metadata() -> dict[str, Any]:

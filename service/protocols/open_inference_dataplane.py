@@ -288,7 +288,7 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     def run(self) -> _Answer:
         """Have it computed here."""
         try:
-            return self._answer(self.version.predict(self.signature, self.inputs))
+            return self._answer(self.version.predict(self.signature, self.inputs, self.exchange))
         except Exception:
             self._failed()
             raise
@@ -296,7 +296,7 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     def submit(self) -> Future[dict[str, NDArray[Any]]]:
         """Have it computed elsewhere, by a version that joins."""
         try:
-            return self.version.submit(self.signature, self.inputs)
+            return self.version.submit(self.signature, self.inputs, self.exchange)
         except Exception:
             self._failed()
             raise

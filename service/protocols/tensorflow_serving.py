@@ -36,6 +36,7 @@ from service.protocols.json_tensors import (
     to_matrix,
     to_plain,
 )
+from service.protocols.levels import LEVEL
 from service.protocols.number_block import WORTH_BYTES, NumberBlock, read_block
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ _POST: Final = re.compile(
 )
 _GET: Final = re.compile(
     r"(?ai)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-    r"(?:/(metadata|contract))?"
+    r"(?:/(metadata|contract|drift))?"
 )
 # The beginning of a request that may be one block of numbers and no more: the signature's
 # name, the block's key and, of inputs, the input's name.
@@ -85,8 +86,8 @@ class Route:
     """What a path below ``/v1`` asks for.
 
     Attributes:
-        verb: ``predict``, ``classify``, ``regress``, ``status``, ``metadata``, ``contract``
-            or ``models``.
+        verb: ``predict``, ``classify``, ``regress``, ``status``, ``metadata``, ``contract``,
+            ``drift`` or ``models``.
         model: The model's name; empty for ``models``.
         version: The version's number, where the path gives one.
         label: The version's label, where the path gives one.
@@ -104,10 +105,12 @@ class InferenceRequest(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         signature_name: The signature asked for.
         document: The whole JSON object.
+        level: Of the intervals asked for, as it stands there; None where none are.
     """
 
     signature_name: str
     document: Mapping[str, Any]
+    level: Any = None
 
     @property
     def by_row(self) -> bool:
@@ -168,7 +171,7 @@ def parse_inference(body: bytes) -> InferenceRequest:
             f"JSON Value: {shown(document)} not formatted correctly. "
             "'signature_name' key must be a string value."
         )
-    return InferenceRequest(name or DEFAULT_SIGNATURE, document)
+    return InferenceRequest(name or DEFAULT_SIGNATURE, document, document.get(LEVEL))
 
 
 def parse_rows(body: bytes, feature_names: Sequence[str]) -> NDArray[np.float32] | None:
@@ -251,7 +254,7 @@ def to_inputs(
     if "instances" in document:
         return _from_rows(document["instances"], signature, feature_names)
     if "inputs" in document:
-        return _from_columns(document["inputs"], signature)
+        return _from_columns(document["inputs"], signature, feature_names)
     raise InvalidRequest("Missing 'inputs' or 'instances' key")
 
 
@@ -510,13 +513,17 @@ def _refuse_non_number(index: int, values: Sequence[Any], feature_names: Sequenc
             raise InvalidRequest(f"instances[{index}].{feature} is {shown(value)}, not a number")
 
 
-def _from_columns(columns: Any, signature: Signature) -> dict[str, NDArray[Any]]:
+def _from_columns(
+    columns: Any, signature: Signature, feature_names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
     specs = signature.inputs
     if len(specs) == 1:
         name, spec = next(iter(specs.items()))
         bare = not isinstance(columns, dict) or (dtype_of(spec).kind == "O" and is_b64(columns))
         if bare:
             return {name: to_array(columns, spec, lambda _: "")}
+        if feature_names and columns.keys() == set(feature_names):
+            return {name: _from_feature_columns(columns, spec, feature_names)}
     if not isinstance(columns, dict):
         raise InvalidRequest(
             "inputs is a plain value/list, but expecting an object as multiple input tensors "
@@ -526,6 +533,19 @@ def _from_columns(columns: Any, signature: Signature) -> dict[str, NDArray[Any]]
         if name not in columns:
             raise InvalidRequest(f"Missing named input: {name} in 'inputs' object.")
     return {name: to_array(columns[name], spec, lambda _: "") for name, spec in specs.items()}
+
+
+def _from_feature_columns(
+    columns: Mapping[str, Any], spec: TensorSpec, feature_names: Sequence[str]
+) -> NDArray[Any]:
+    values = [
+        to_array(columns[name], spec, lambda _, name=name: f"inputs.{name}: ")  # type: ignore[misc]
+        for name in feature_names
+    ]
+    shapes = {name: list(it.shape) for name, it in zip(feature_names, values, strict=True)}
+    if values[0].ndim != 1 or any(it.shape != values[0].shape for it in values):
+        raise InvalidRequest(f"inputs has columns of the shapes {shapes}, expected [n] each")
+    return np.stack(values, axis=1)
 
 
 def _check_rows(outputs: Tensors) -> None:

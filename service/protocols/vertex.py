@@ -15,6 +15,7 @@ from service.errors import InvalidRequest
 from service.inference.signature import DEFAULT_SIGNATURE
 from service.protocols import json_body
 from service.protocols.json_tensors import shown
+from service.protocols.levels import LEVEL
 from service.protocols.tensorflow_serving import InferenceRequest
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _KEYS: Final = frozenset({"instances", "parameters"})
 _SIGNATURE: Final = "signature_name"
+_KNOWN: Final = (_SIGNATURE, LEVEL)
 
 
 def parse(body: bytes) -> InferenceRequest:
@@ -45,23 +47,24 @@ def parse(body: bytes) -> InferenceRequest:
     unknown = [key for key in document if key not in _KEYS]
     if unknown:
         raise InvalidRequest(f"unknown key {shown(unknown[0])}; known: instances, parameters")
-    name = _signature_name(document.get("parameters"))
-    return InferenceRequest(name, {"instances": document["instances"]})
+    parameters = _parameters(document.get("parameters"))
+    rows = {"instances": document["instances"]}
+    return InferenceRequest(_signature_name(parameters), rows, parameters.get(LEVEL))
 
 
-def _signature_name(parameters: Any) -> str:
+def _parameters(parameters: Any) -> Mapping[str, Any]:
     if parameters is None:
-        return DEFAULT_SIGNATURE
+        return {}
     if not isinstance(parameters, dict):
         raise InvalidRequest(f"parameters is {shown(parameters)}, not an object")
-    _check_known(parameters)
+    for name in parameters:
+        if name not in _KNOWN:
+            raise InvalidRequest(f"unknown parameter {shown(name)}; known: {', '.join(_KNOWN)}")
+    return parameters
+
+
+def _signature_name(parameters: Mapping[str, Any]) -> str:
     name = parameters.get(_SIGNATURE) or DEFAULT_SIGNATURE
     if not isinstance(name, str):
         raise InvalidRequest(f"parameters.{_SIGNATURE} is {shown(name)}, not a string")
     return name
-
-
-def _check_known(parameters: Mapping[str, Any]) -> None:
-    for name in parameters:
-        if name != _SIGNATURE:
-            raise InvalidRequest(f"unknown parameter {shown(name)}; known: {_SIGNATURE}")

@@ -69,6 +69,10 @@ class Agreement:
         self._folder = folder
         (folder / _SERVED).mkdir(parents=True, exist_ok=True)
 
+    def folder(self, name: str) -> Path:
+        """A folder for something else that the workers share; made by whoever needs it."""
+        return self._folder / name
+
     def want(self, configs: Sequence[ModelConfig]) -> str:
         """Ask all workers to serve this and nothing else.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from service import contract as contracts
-from service.contract import SAVED_MODEL, WARMUP, ContractError
+from service.contract import LOWER, SAVED_MODEL, UPPER, WARMUP, ContractError
 from service.errors import HearthError, InvalidRequest, VersionRefused
 from service.inference.batching import Batching
 from service.inference.batching_parameters import BatchingParameters
@@ -26,6 +26,8 @@ from service.repository.warming import samples, warm
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from service.contract import Contract, Golden
     from service.inference.executor import Executor, Tensors
@@ -196,22 +198,41 @@ def _declared(path: Path, tags: Sequence[str]) -> Mapping[str, Signature]:
 
 def _replay(version: ModelVersion, contract: Contract, golden: Golden) -> None:
     """Run the golden rows; refuse a version that answers otherwise than when it was made."""
-    rows = np.array(golden.rows, np.float32)
-    expected = np.array(golden.predictions, np.float64)
+    inputs = {contract.input: np.array(golden.rows, np.float32)}
+    expected = {DEFAULT_SIGNATURE: {contract.output: np.array(golden.predictions, np.float64)}}
+    for signature, bounds in golden.bounds.items():
+        lower, upper = np.array(bounds, np.float64).T
+        expected[signature] = expected[DEFAULT_SIGNATURE] | {LOWER: lower, UPPER: upper}
+    for signature, outputs in expected.items():
+        _compare(version, signature, inputs, outputs, contract.tolerance)
+
+
+def _compare(
+    version: ModelVersion, signature: str, inputs: Tensors, expected: Tensors, tolerance: float
+) -> None:
+    of_it = "" if signature == DEFAULT_SIGNATURE else f" of {signature}"
     try:
-        outputs = version.predict(DEFAULT_SIGNATURE, {contract.input: rows})
+        outputs = version.predict(signature, inputs)
     except HearthError as error:
-        raise VersionRefused(f"the golden rows cannot be run: {error.message}") from error
-    if contract.output not in outputs or outputs[contract.output].shape != expected.shape:
-        shapes = {name: list(array.shape) for name, array in outputs.items()}
-        raise VersionRefused(
-            f"the golden rows give {shapes}, expected {contract.output} {list(expected.shape)}"
-        )
-    differences = np.abs(outputs[contract.output] - expected)
+        raise VersionRefused(f"the golden rows{of_it} cannot be run: {error.message}") from error
+    for name, values in expected.items():
+        if name not in outputs or outputs[name].shape != values.shape:
+            shapes = {it: list(array.shape) for it, array in outputs.items()}
+            raise VersionRefused(
+                f"the golden rows{of_it} give {shapes}, expected {name} {list(values.shape)}"
+            )
+        of_which = f" as {name}{of_it}" if of_it else ""
+        _require_alike(of_which, outputs[name], values, tolerance)
+
+
+def _require_alike(
+    of_which: str, given: NDArray[Any], expected: NDArray[Any], tolerance: float
+) -> None:
+    differences = np.abs(given - expected)
     # NaN fails the comparison: a network that gives none of its numbers is refused too.
-    if not (differences <= contract.tolerance).all():
-        row = int(np.argmax(~(differences <= contract.tolerance)))
+    if not (differences <= tolerance).all():
+        row = int(np.argmax(~(differences <= tolerance)))
         raise VersionRefused(
-            f"golden row {row} gives {outputs[contract.output][row]:.6g}, "
-            f"expected {expected[row]:.6g} within {contract.tolerance:g}"
+            f"golden row {row} gives {given[row]:.6g}{of_which}, "
+            f"expected {expected[row]:.6g} within {tolerance:g}"
         )

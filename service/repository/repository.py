@@ -164,6 +164,11 @@ class Repository:
         """Numbers of the versions served, by model."""
         return {name: sorted(entry.served) for name, entry in self._models.items()}
 
+    def versions(self) -> list[ModelVersion]:
+        """The versions served, of all models."""
+        models = [entry.served for _, entry in sorted(self._models.items())]
+        return [version for served in models for _, version in sorted(served.items())]
+
     def problems(self) -> dict[str, str]:
         """Models of which no version is served, with the reason."""
         return {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from service.errors import InvalidRequest, SignatureNotFound
+from service.exchange import Computed
 from service.inference.examples import to_batch
 from service.inference.futures import Mapped, called
 from service.inference.signature import DEFAULT_SIGNATURE
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.contract import Contract
+    from service.exchange import Exchange
     from service.inference.executor import Executor, JoiningExecutor, QuickExecutor, Tensors
     from service.inference.signature import Signature
     from service.repository.storage import Fingerprint
@@ -118,12 +120,16 @@ class ModelVersion:
             return ()
         return bounds.names
 
-    def predict(self, signature: str, inputs: Tensors) -> dict[str, NDArray[Any]]:
+    def predict(
+        self, signature: str, inputs: Tensors, exchange: Exchange | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Check inputs against the contract, if there is one, and run the network.
 
         Args:
             signature: Name of the signature.
             inputs: An array for every input of the signature.
+            exchange: Who asks, where what was computed is noted; None for a run that is no
+                caller's.
 
         Returns:
             An array for every output.
@@ -132,12 +138,17 @@ class ModelVersion:
             InvalidRequest: A value does not make sense, or the network cannot take the shapes.
         """
         if signature in self._from_examples:
-            return self.run_examples(signature, _serialised(inputs))
+            return self.run_examples(signature, _serialised(inputs), exchange)
         if self._bounds is not None:
             self._bounds.check(inputs)
-        return self.executor.run(signature, inputs)
+        outputs = self.executor.run(signature, inputs)
+        if exchange is not None:
+            exchange.computed = Computed(self, signature, inputs, outputs)
+        return outputs
 
-    def submit(self, signature: str, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+    def submit(
+        self, signature: str, inputs: Tensors, exchange: Exchange | None = None
+    ) -> Future[dict[str, NDArray[Any]]]:
         """Check inputs as ``predict`` does, and have the network run.
 
         An executor that joins is not waited for; another is, and the answer is there on return.
@@ -145,6 +156,7 @@ class ModelVersion:
         Args:
             signature: Name of the signature.
             inputs: An array for every input of the signature.
+            exchange: Who asks; see ``predict``.
 
         Returns:
             The outputs to be; cancelled before their turn comes, they are not computed.
@@ -154,10 +166,13 @@ class ModelVersion:
             Overloaded: As much waits as may wait.
         """
         if signature in self._from_examples:
-            return self.submit_examples(signature, _serialised(inputs))
+            return self.submit_examples(signature, _serialised(inputs), exchange)
         if self._bounds is not None:
             self._bounds.check(inputs)
-        return self._submit(signature, inputs)
+        submitted = self._submit(signature, inputs)
+        return _noted(
+            submitted, exchange, lambda outputs: Computed(self, signature, inputs, outputs)
+        )
 
     def example_signature(self, name: str, method: str) -> str:
         """The signature that takes ``tf.Example`` messages for a classify or regress request.
@@ -184,7 +199,9 @@ class ModelVersion:
             "tf.Example messages as its one input"
         )
 
-    def run_examples(self, signature: str, examples: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    def run_examples(
+        self, signature: str, examples: Sequence[bytes], exchange: Exchange | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Run a signature that takes ``tf.Example`` messages.
 
         Where the executor cannot (LiteRT has no such type), the features that the contract
@@ -193,6 +210,7 @@ class ModelVersion:
         Args:
             signature: What ``example_signature`` gave.
             examples: Serialised messages.
+            exchange: Who asks; see ``predict``.
 
         Returns:
             An array for every output of the signature.
@@ -201,16 +219,20 @@ class ModelVersion:
             InvalidRequest: An example does not hold what is needed.
         """
         call = self._example_call(signature, examples)
-        return call.named(self.executor.run(call.signature, call.inputs))
+        outputs = self.executor.run(call.signature, call.inputs)
+        if exchange is not None:
+            exchange.computed = self._computed(call, outputs)
+        return call.named(outputs)
 
     def submit_examples(
-        self, signature: str, examples: Sequence[bytes]
+        self, signature: str, examples: Sequence[bytes], exchange: Exchange | None = None
     ) -> Future[dict[str, NDArray[Any]]]:
         """Have a signature run that takes ``tf.Example`` messages; see ``submit``.
 
         Args:
             signature: What ``example_signature`` gave.
             examples: Serialised messages.
+            exchange: Who asks; see ``predict``.
 
         Returns:
             The outputs to be.
@@ -220,13 +242,22 @@ class ModelVersion:
             Overloaded: As much waits as may wait.
         """
         call = self._example_call(signature, examples)
-        future = self._submit(call.signature, call.inputs)
+        submitted = self._submit(call.signature, call.inputs)
+        future = _noted(submitted, exchange, lambda outputs: self._computed(call, outputs))
         return future if call.names is None else Mapped(future, call.named)
 
     def _submit(self, signature: str, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
         if self.executor.joins:
             return cast("JoiningExecutor", self.executor).submit(signature, inputs)
         return called(lambda: self.executor.run(signature, inputs))
+
+    def _computed(self, call: _ExampleCall, outputs: Tensors) -> Computed:
+        """What to note of a run on examples: their features, where the contract names them."""
+        if self.contract is None or call.batch is None or call.signature == DEFAULT_SIGNATURE:
+            return Computed(self, call.signature, call.inputs, outputs)
+        inputs = {self.contract.input: call.batch}
+        prices = {self.contract.output: next(iter(outputs.values()))}
+        return Computed(self, DEFAULT_SIGNATURE, inputs, prices)
 
     def _example_call(self, signature: str, examples: Sequence[bytes]) -> _ExampleCall:
         """What to run for examples.
@@ -241,7 +272,7 @@ class ModelVersion:
             self._bounds.check({self.contract.input: batch})
         if signature in self.executor.signatures:
             name = next(iter(self.executor.signatures[signature].inputs))
-            return _ExampleCall(signature, {name: np.array(examples, object)})
+            return _ExampleCall(signature, {name: np.array(examples, object)}, batch=batch)
         if self.contract is None or batch is None:
             raise SignatureNotFound(signature)
         name = next(iter(self.signatures[signature].outputs))
@@ -253,6 +284,7 @@ class Direct:
     """The shortest way from a small batch to its outputs, where nothing is unusual.
 
     Args:
+        signature: Name of the signature.
         input: Name of the one input, float32 ``[n, width]``.
         width: Its columns.
         output: Name of the one output.
@@ -262,12 +294,14 @@ class Direct:
 
     def __init__(
         self,
+        signature: str,
         input: str,  # noqa: A002 - its name everywhere
         width: int,
         output: str,
         call: Callable[[NDArray[Any]], NDArray[Any]],
         bounds: _Bounds | None,
     ) -> None:
+        self.signature = signature
         self.input = input
         self.width = width
         self.output = output
@@ -290,6 +324,16 @@ class Direct:
             return None
         return self._call(batch)
 
+    def note(
+        self, exchange: Exchange, version: ModelVersion, batch: NDArray[Any], output: NDArray[Any]
+    ) -> None:
+        """Note what is answered, once ``run`` has given an output that is sent."""
+        exchange.answers(version)
+        exchange.rows = len(batch)
+        exchange.computed = Computed(
+            version, self.signature, {self.input: batch}, {self.output: output}
+        )
+
 
 def _directs(executor: Executor, bounds: _Bounds | None) -> dict[str, Direct]:
     found = {}
@@ -301,7 +345,7 @@ def _directs(executor: Executor, bounds: _Bounds | None) -> dict[str, Direct]:
             continue
         call = cast("QuickExecutor", executor).only(name)
         if call is not None and (bounds is None or bounds.input == only):
-            found[name] = Direct(only, spec.shape[1], output, call, bounds)  # type: ignore[index]
+            found[name] = Direct(name, only, spec.shape[1], output, call, bounds)  # type: ignore[index]
     return found
 
 
@@ -313,17 +357,36 @@ class _ExampleCall:
         signature: Name of the signature to run.
         inputs: Its arrays.
         names: The outputs to give, and what the signature calls them; None for all as they are.
+        batch: The features read from the examples, ``[n, features]``; None where nobody reads.
     """
 
     signature: str
     inputs: Tensors
     names: Mapping[str, str] | None = None
+    batch: NDArray[Any] | None = None
 
     def named(self, outputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The outputs under the names that were asked for."""
         if self.names is None:
             return outputs
         return {name: outputs[own] for name, own in self.names.items()}
+
+
+def _noted(
+    future: Future[dict[str, NDArray[Any]]],
+    exchange: Exchange | None,
+    computed: Callable[[dict[str, NDArray[Any]]], Computed],
+) -> Future[dict[str, NDArray[Any]]]:
+    """The future; what comes of it is noted for who asks, before anybody else is told."""
+    if exchange is None:
+        return future
+
+    def note(done: Future[dict[str, NDArray[Any]]]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            exchange.computed = computed(done.result())
+
+    future.add_done_callback(note)
+    return future
 
 
 def _serialised(inputs: Tensors) -> list[bytes]:

@@ -40,12 +40,17 @@ class Method:
         request: Class of its request message.
         answer: From a request to its response message; runs in a thread.
         prepare: Instead of ``answer``, of a method that asks for inference: reads and checks.
+        shortcut: Answers a message on the loop, in microseconds; None for one that is unusual
+            or may be refused.
+        learn: Told of each small message that was prepared, and what came of it.
     """
 
     route: str
     request: Any
     answer: Callable[[Any, Exchange], Any] | None = None
     prepare: Callable[[Any, Exchange], Inference[Any]] | None = None
+    shortcut: Callable[[bytes, Exchange], bytes | None] | None = None
+    learn: Callable[[bytes, Any], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Calls:
 
     def _unary(self, service: Service, name: str, method: Method) -> Handler:
         path = f"/{service.name}/{name}"
-        exchanges = self._exchanges
+        exchanges, shortcut = self._exchanges, method.shortcut
 
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
             exchange = exchanges.begin("gRPC", path, context.peer(), _request_id(context))
@@ -101,7 +106,9 @@ class Calls:
             context.set_trailing_metadata(((_REQUEST_ID, exchange.request_id),))
             self.under_way += 1
             try:
-                response = await self._respond(method, message, exchange)
+                response = None if shortcut is None else shortcut(message, exchange)
+                if response is None:
+                    response = await self._respond(method, message, exchange)
             except asyncio.CancelledError:
                 exchanges.end(exchange, _given_up(exchange, context).name)
                 raise
@@ -125,6 +132,8 @@ class Calls:
             made = await self._in_thread(lambda: _answered(method, message, exchange))
             return made if isinstance(made, bytes) else await self._join(made)
         inference = prepare(_read(method, message), exchange)
+        if method.learn is not None:
+            method.learn(message, inference)
         executor = inference.version.executor
         if executor.quick and exchange.rows <= _QUICK_ROWS:
             return _written(inference.run())

@@ -163,7 +163,11 @@ def answer_post(state, path, document):
     if state.allowed is not None and len(state.predicts) > state.allowed:
         state.stalled.set()
         state.released.wait(60)
-    return predictions(document["instances"])
+    status, answer = predictions(document["instances"])
+    if status != 200 or "level" not in document:
+        return status, answer
+    bounded = [{"price": it, "lower": it - 5, "upper": it + 5} for it in answer["predictions"]]
+    return 200, {"predictions": bounded}
 
 
 def predictions(instances):

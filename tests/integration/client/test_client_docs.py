@@ -111,7 +111,7 @@ def test_every_method_of_a_client_is_in_the_document():
         for name, _ in inspect.getmembers(client.Client, inspect.isfunction)
         if not name.startswith("_")
     ]
-    inner = {"predict_rows"}  # what the command line is built on
+    inner = {"predict_rows", "predict_intervals"}  # what the command line is built on
     for name in set(methods) - inner:
         assert f"`{name}" in DOCUMENT or f"client.{name}(" in DOCUMENT, name
 

@@ -174,6 +174,10 @@ TRIED: dict[str, Callable[[Server], bool]] = {
         invoked(it, {"dataframe_records": [HOUSE], "params": {"signature_name": "named"}})
         and not invoked(it, {"instances": [ROW], "params": {"signature_name": "nobody"}})
     ),
+    "`params.level`": lambda it: (
+        "lower"
+        in invoke(it, {"instances": [ROW], "params": {"level": 0.9}}).json()["predictions"][0]
+    ),
     "`gzip` and `deflate` bodies": compressed,
     "Missing values (`null`, an empty cell)": missing_values,
     "`application/vnd.apache.parquet`": lambda it: (
@@ -199,6 +203,9 @@ TRIED: dict[str, Callable[[Server], bool]] = {
     "`AIP_STORAGE_URI` as a folder": lambda _: takes(AIP_STORAGE_URI="/mnt/model"),
     "`AIP_STORAGE_URI` as `gs://`": lambda _: takes(AIP_STORAGE_URI="gs://bucket/model"),
     "`parameters.signature_name`": lambda it: predicted(it, {"signature_name": "named"}),
+    "`parameters.level`": lambda it: (
+        predicted(it, {"level": 0.8}) and not predicted(it, {"level": 0.5})
+    ),
     "Other parameters": lambda it: predicted(it, {"interval": 0.9}),
     "`:predict`, `GET /v1/models`, liveness at `GET /`": kserve_routes,
     "`ready` for KServe's client": lambda it: ready(it, "python-httpx/0.28.1"),

@@ -55,7 +55,9 @@ def refusal(folder, executor="auto") -> str:
 
 def test_litert_is_taken_where_its_file_is(litert):
     assert litert.executor.name == "litert"
-    assert set(litert.executor.signatures) == {"serving_default", "named"}
+    assert set(litert.executor.signatures) == {
+        "serving_default", "named", "interval", "interval_80", "interval_90", "interval_95",
+    }  # fmt: skip
 
 
 def test_both_executors_agree_on_the_test_rows_for_both_signatures(litert, housing_models, tracts):
@@ -169,6 +171,45 @@ def test_a_network_that_gives_other_prices_is_refused_with_the_first_row(folder)
     message = refusal(folder)
     assert message.startswith("golden row 1 gives ")
     assert f"expected {expected + 1:.6g} within" in message
+
+
+def test_a_signature_that_gives_other_bounds_is_refused_with_the_first_row(folder):
+    golden = contracts.read_golden(folder)
+    (first, *rest) = golden.bounds["interval_95"]
+    bounds = {**golden.bounds, "interval_95": (first, (rest[0][0], rest[0][1] + 1), *rest[1:])}
+    wrong = contracts.Golden(golden.instances, golden.predictions, bounds)
+    contracts.write(folder, contracts.read(folder), wrong)
+
+    message = refusal(folder)
+    assert message.startswith("golden row 1 gives ")
+    assert f" as upper of interval_95, expected {rest[0][1] + 1:.6g} within" in message
+
+
+def test_a_signature_of_golden_bounds_that_is_not_there_is_refused(folder):
+    golden = contracts.read_golden(folder)
+    bounds = {"interval_50": golden.bounds["interval"]}
+    contracts.write(
+        folder,
+        contracts.read(folder),
+        contracts.Golden(golden.instances, golden.predictions, bounds),
+    )
+
+    assert refusal(folder).startswith("the golden rows of interval_50 cannot be run: ")
+
+
+def test_a_version_from_before_the_intervals_is_served(folder):
+    golden = contracts.read_golden(folder)
+    described = contracts.msgspec.structs.replace(contracts.read(folder), intervals=None)
+    contracts.write(folder, described, contracts.Golden(golden.instances, golden.predictions))
+    for path in (CONTRACT, GOLDEN):
+        document = contracts.msgspec.json.decode((folder / path).read_bytes())
+        document.pop("intervals", None)
+        document.pop("bounds", None)
+        (folder / path).write_bytes(contracts.msgspec.json.encode(document))
+    described = contracts.msgspec.structs.replace(described, files=contracts.checksums(folder))
+    (folder / CONTRACT).write_bytes(contracts.msgspec.json.encode(described))
+
+    assert load_version("housing", 1, folder, "auto").contract.intervals is None
 
 
 def test_golden_rows_of_another_width_are_refused(folder):

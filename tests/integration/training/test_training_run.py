@@ -22,6 +22,7 @@ from training.errors import DisagreementError
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "data" / "boston_housing.csv"
 SIGNATURES = ["serving_default", "named"]
+LEVELS = {"interval_80": 0.8, "interval_90": 0.9, "interval_95": 0.95, "interval": 0.9}
 FEATURES = ["RM", "AGE", "LSTAT"]
 
 
@@ -103,6 +104,8 @@ def test_version_has_every_file_of_the_layout(version):
         "mae",
         "prediction",
         "residuals",
+        "intervals",
+        "widths",
     )
 
     assert files - {"fingerprint.pb"} == {
@@ -198,6 +201,76 @@ def test_regress_signature_reads_examples_as_tensorflow_serving_sends_them(versi
     np.testing.assert_allclose(answer, expected, atol=described.tolerance, rtol=0)
 
 
+@pytest.fixture(scope="module")
+def ranged(version) -> dict[str, dict[str, np.ndarray]]:
+    """What each signature of intervals gives for the test tracts, as LiteRT has it."""
+    _, test_rows = keras_split()
+    batch = test_rows[FEATURES].to_numpy(np.float32)
+    return {name: litert(version, name)(features=batch) for name in LEVELS}
+
+
+def test_saved_model_and_litert_agree_in_the_intervals(version, described, ranged):
+    _, test_rows = keras_split()
+    batch = test_rows[FEATURES].to_numpy(np.float32)
+    prices = litert(version, "serving_default")(features=batch)["price"]
+
+    for name, answer in ranged.items():
+        other = saved_model(version, name)(features=batch)
+        assert set(answer) == set(other) == {"price", "lower", "upper"}
+        for output, values in answer.items():
+            assert (values.shape, str(values.dtype)) == ((102,), "float32")
+            difference = np.abs(values - other[output].numpy())
+            assert difference.max() <= described.tolerance, (name, output)
+        np.testing.assert_allclose(answer["price"], prices, atol=described.tolerance, rtol=0)
+
+
+def test_intervals_are_those_that_the_contract_describes(described, ranged):
+    """Worked out with NumPy from the contract's spread and factors."""
+    found = described.intervals
+    by_level = {it.level: it for it in found.levels}
+
+    assert [it.signature for it in found.levels] == ["interval_80", "interval_90", "interval_95"]
+    assert (found.rows, found.minimum) == (404, 0)
+    for name, level in LEVELS.items():
+        price = ranged[name]["price"]
+        spread = np.interp(price, found.spread.outputs, found.spread.errors)
+        reach = by_level[level].factor * spread
+        np.testing.assert_allclose(ranged[name]["upper"], price + reach, atol=1e-3)
+        np.testing.assert_allclose(ranged[name]["lower"], np.maximum(price - reach, 0), atol=1e-3)
+
+
+def test_coverage_in_the_contract_is_that_of_the_published_model(described, ranged):
+    _, test_rows = keras_split()
+    truth = test_rows["MEDV"].to_numpy()
+
+    for it in described.intervals.levels:
+        answer = ranged[it.signature]
+        inside = (answer["lower"] <= truth) & (truth <= answer["upper"])
+        assert it.test.share == inside.mean()
+        assert it.test.width == pytest.approx((answer["upper"] - answer["lower"]).mean(), abs=1e-3)
+        assert it.test.low < it.test.share < it.test.high
+        assert (it.test.rows, it.splits.rows, it.splits.splits) == (102, 5 * 102, 5)
+        # Five splits of 102 rows: the level within three standard errors of such a share.
+        assert abs(it.splits.share - it.level) < 3 * (it.level * (1 - it.level) / 510) ** 0.5
+
+
+def test_wider_levels_hold_the_narrower(ranged):
+    for narrow, wide in (("interval_80", "interval_90"), ("interval_90", "interval_95")):
+        assert (ranged[wide]["lower"] <= ranged[narrow]["lower"]).all()
+        assert (ranged[wide]["upper"] > ranged[narrow]["upper"]).all()
+
+
+def test_golden_rows_have_the_bounds_of_every_signature(version, described):
+    golden = contract.read_golden(version)
+    batch = np.array(golden.instances, np.float32)
+
+    assert set(golden.bounds) == set(LEVELS)
+    for name, bounds in golden.bounds.items():
+        answer = litert(version, name)(features=batch)
+        found = np.column_stack([answer["lower"], answer["upper"]])
+        np.testing.assert_allclose(found, bounds, atol=described.tolerance, rtol=0)
+
+
 def test_golden_rows_are_answered_as_keras_did(version, described):
     golden = contract.read_golden(version)
     batch = np.array(golden.instances, np.float32)
@@ -239,11 +312,15 @@ def test_report_needs_no_other_file_and_shows_what_it_should(version, described)
     sources = re.findall(r'(?:src|srcset|href)="([^"]{0,40})', page)
     network = described.metrics["test"]["network"]
 
-    assert len(sources) == 14
+    assert len(sources) == 18
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
     assert "http" not in page
     for shown in (f"{network['mae']:.2f}", f"{network['mse']:.2f}", "predict the mean"):
         assert shown in page
+    for level in described.intervals.levels:
+        seen = level.test
+        assert f"{100 * seen.low:.1f} to {100 * seen.high:.1f} %" in page
+        assert f"{100 * level.splits.share:.1f} %" in page
     # Known of the 404 training tracts: the correlations with the price.
     train_rows, _ = keras_split()
     for name in FEATURES:
@@ -290,7 +367,8 @@ def test_run_tells_what_it_did(tmp_path):
     lines = done.stdout.splitlines()
     assert "B encodes race" in lines[0]
     assert [line for line in lines if line.startswith("epoch 30/30  loss ")]
-    assert [line.split()[0] for line in lines[-6:-3]] == ["network", "linear", "predict"]
+    assert [line.split()[0] for line in lines[-9:-6]] == ["network", "linear", "predict"]
+    assert [line.split()[0] for line in lines[-6:-3]] == ["80%", "90%", "95%"]
     assert lines[-2] == f"Published {tmp_path}/housing/1"
     assert lines[-1] == f"Report    {tmp_path}/housing/1/assets.extra/report/index.html"
     check_raw(tmp_path / "housing" / "1")
@@ -304,7 +382,20 @@ def test_ensemble_is_published_as_one_model(tmp_path):
     assert done.returncode == 0, done.stderr
     version = tmp_path / "housing" / "1"
     assert [it.shape for it in weights(version)].count((3, 64)) == 3
+    assert "averages of 3 networks" in contract.read(version).intervals.method
     assert "mean of those of 3 networks" in (version / contract.REPORT / "index.html").read_text()
+
+
+def test_intervals_of_a_share_are_in_the_unit_of_the_price(tmp_path):
+    """Binary cross-entropy learns price / 50; what is exported is in thousand USD."""
+    knobs = "--loss binary_crossentropy --epochs 20 --learning_rate 0.01 --coverage_splits 0"
+    done = train("--models", tmp_path, *knobs.split())
+
+    assert done.returncode == 0, done.stderr
+    found = contract.read(tmp_path / "housing" / "1").intervals
+    assert [it.splits for it in found.levels] == [None, None, None]
+    assert 2 < np.mean(found.spread.errors) < 5
+    assert 6 < found.levels[0].test.width < found.levels[2].test.width < 25
 
 
 def check_raw(version: Path) -> None:
@@ -393,8 +484,15 @@ def test_difference_is_measured_in_every_executor_and_signature(version):
     answer = litert(version, "serving_default")(features=batch)["price"]
     answer[7] += 0.25
 
-    measured = agreement.measure(version, BOSTON.of(FEATURES), batch, answer)
+    ranged = litert(version, "interval_90")(features=batch)
+    ranged["upper"][3] -= 0.5
 
+    measured = agreement.measure(
+        version, BOSTON.of(FEATURES), batch, answer, {"interval_90": ranged}
+    )
+
+    for executor in ("SavedModel", "LiteRT"):
+        assert measured.pop(f"{executor} interval_90") == pytest.approx(0.5, abs=1e-3)
     places = [f"{model} {name}" for name in SIGNATURES for model in ("SavedModel", "LiteRT")]
     places.append("SavedModel regress")
     assert measured == {place: pytest.approx(0.25, abs=1e-3) for place in places}
@@ -410,6 +508,20 @@ def test_answer_of_another_shape_or_no_number_never_agrees(expected):
 
     with pytest.raises(DisagreementError, match="LiteRT differs from Keras by nan"):
         agreement.require({"LiteRT": difference}, 1.0)
+
+
+def test_answer_without_an_output_never_agrees(version):
+    _, test_rows = keras_split()
+    batch = test_rows[FEATURES].to_numpy(np.float32)
+    answer = litert(version, "interval")(features=batch)
+    expected = {"price": answer["price"], "lower": answer["lower"]}
+
+    measured = agreement.measure(
+        version, tuple(FEATURES), batch, answer["price"], {"interval": expected}
+    )
+
+    with pytest.raises(DisagreementError, match="SavedModel interval differs from Keras by nan"):
+        agreement.require(measured, 1.0)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

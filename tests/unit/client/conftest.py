@@ -68,7 +68,9 @@ class FakeHearth:
     def answer(self, request):
         path = re.sub(r"^https?://[^/]+", "", request.url)
         if request.method == "POST":
-            return self.predict(path, json.loads(request.body)["instances"])
+            document = json.loads(request.body)
+            status, answer = self.predict(path, document["instances"])
+            return (status, answer) if status != 200 else self.bounded(answer, document)
         plain = {"/v1/models": {"models": ["housing"]}, "/readyz": {"status": "ok"}}
         if self.describes and path in plain:
             return 200, plain[path]
@@ -111,6 +113,21 @@ class FakeHearth:
             house = dict(zip(self.names, row, strict=True))
             prices.append(house["RM"] * 4 - house["AGE"] - house["LSTAT"] / 2)
         return 200, {"predictions": prices}
+
+    def bounded(self, answer, document):
+        """With a level, each price with bounds as far off as the level has percents."""
+        level = document.get("level")
+        if level is None or not self.describes:
+            return 200, answer
+        if level not in (0.8, 0.9, 0.95):
+            return 400, {"error": f"level is {level}, known: 0.8, 0.9, 0.95"}
+        reach = level * 100
+        return 200, {
+            "predictions": [
+                {"lower": it - reach, "price": it, "upper": it + reach}
+                for it in answer["predictions"]
+            ]
+        }
 
     def contract(self):
         def column(name):

@@ -41,6 +41,22 @@ def test_a_price_without_a_contract_has_no_unit(run, hearth):
     assert json.loads(run("predict", "--json", *HOUSE)[1]) == {"price": 16.0, "unit": None}
 
 
+def test_a_level_gives_the_bounds_too(run):
+    assert run("predict", *HOUSE, "--level", "0.9") == (
+        0,
+        "16.00 thousand USD (90%: -74.00 to 106.00)\n",
+        "",
+    )
+    status, out, _ = run("predict", "--json", *HOUSE, "--level", "0.95")
+    told = {"price": 16.0, "lower": -79.0, "upper": 111.0, "level": 0.95, "unit": "thousand USD"}
+    assert (status, json.loads(out)) == (0, told)
+
+
+def test_a_level_that_the_server_does_not_know_is_told_in_its_words(run):
+    assert run("predict", *HOUSE, "--level", "0.7")[0] == 1
+    assert "level is 0.7, known: 0.8, 0.9, 0.95" in run("predict", *HOUSE, "--level", "0.7")[2]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -195,6 +211,13 @@ def test_a_file_goes_to_stdout(run, houses):
     status, out, err = run("predict", str(houses))
     assert (status, err) == (0, "")
     assert out == "RM,AGE,LSTAT,price\n6,3,10,16.0\n5,1,4,17.0\n"
+
+
+def test_a_file_with_a_level_gains_three_columns(run, houses):
+    status, out, _ = run("predict", str(houses), "--level", "0.8")
+    assert status == 0
+    assert out.splitlines()[0].endswith(",price,lower,upper")
+    assert out.splitlines()[1].endswith(",16.0,-64.0,96.0")
 
 
 def test_a_file_goes_to_a_file(run, houses):

@@ -20,9 +20,9 @@ TABLE = b"RM,AGE,LSTAT,note\n6,3,10,a\n5,1,4,b\n1,0,0,c\n"
 PRICED = b"RM,AGE,LSTAT,note,price\n6,3,10,a,16.0\n5,1,4,b,17.0\n1,0,0,c,4.0\n"
 
 
-def priced(client, table, name="houses.csv"):
+def priced(client, table, name="houses.csv", level=None):
     sink = io.BytesIO()
-    run = Run(client, decoded(io.BytesIO(table)), name)
+    run = Run(client, decoded(io.BytesIO(table)), name, level)
     sink.write(encoded(run.pricer.header))
     run.write(sink, 0, Lines(name, None, io.StringIO()))
     return sink.getvalue()
@@ -118,13 +118,15 @@ def output(tmp_path):
     return tmp_path / "priced.csv"
 
 
-def run_into(output, client, table, *, restart=False, rows=None):
+def run_into(output, client, table, *, restart=False, rows=None, level=None):
     """What the command does, up to so many rows: then it is as if killed."""
     part = Part(output)
-    run = Run(client, decoded(io.BytesIO(table)), "houses.csv")
+    run = Run(client, decoded(io.BytesIO(table)), "houses.csv", level)
+    by = {"model": client.model, "version": client.version}
+    by |= {} if level is None else {"level": level}
     with part.open() as file:
         kept = 0
-        if part.claim(file, client.model, client.version, restart=restart):
+        if part.claim(file, by, restart=restart):
             kept, run.rows = part.resume(file, run.rows, run.pricer)
         if file.tell() == 0:
             file.write(encoded(run.pricer.header))
@@ -196,6 +198,41 @@ def test_prices_of_two_versions_are_not_mixed(output, pinned, hearth):
         run_into(output, later, TABLE)
     assert run_into(output, later, TABLE, restart=True) == 0
     assert output.read_bytes() == PRICED
+
+
+BOUNDED = (
+    b"RM,AGE,LSTAT,note,price,lower,upper\n"
+    b"6,3,10,a,16.0,-74.0,106.0\n5,1,4,b,17.0,-73.0,107.0\n1,0,0,c,4.0,-86.0,94.0\n"
+)
+
+
+def test_with_a_level_each_row_gains_its_bounds_too(client):
+    assert priced(client, TABLE, level=0.9) == BOUNDED
+
+
+@pytest.mark.parametrize("size", range(0, len(BOUNDED) + 1, 3))
+def test_a_run_with_bounds_cut_off_at_any_byte_is_taken_up(output, pinned, size):
+    run_into(output, pinned, TABLE, rows=3, level=0.9)
+    output.with_name("priced.csv.part").write_bytes(BOUNDED[:size])
+    kept = run_into(output, pinned, TABLE, level=0.9)
+    assert output.read_bytes() == BOUNDED
+    assert kept == max(BOUNDED[:size].count(b"\n") - 1, 0)
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.9, 0.95), (None, 0.9), (0.9, None)])
+def test_bounds_of_two_levels_are_not_mixed(output, pinned, before, now):
+    run_into(output, pinned, TABLE, rows=2, level=before)
+    said = rf"level {before or 'none'}, now the level is {now or 'none'}: .*--restart"
+    with pytest.raises(TableError, match=said):
+        run_into(output, pinned, TABLE, level=now)
+    assert run_into(output, pinned, TABLE, restart=True, level=now) == 0
+
+
+@pytest.mark.parametrize("name", ["price", "lower", "upper"])
+def test_a_table_with_a_column_that_is_to_be_added_is_refused(client, name):
+    table = TABLE.replace(b"note", name.encode())
+    with pytest.raises(TableError, match=f"there is a column {name} already"):
+        priced(client, table, level=0.9)
 
 
 def test_a_part_without_its_note_is_begun_anew(output, pinned):

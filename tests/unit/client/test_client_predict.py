@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client import Client, InvalidRequest, NotFound, Response, ServerFault
+from client import Client, Interval, InvalidRequest, NotFound, Response, ServerFault
 from client._houses import rows_of
 
 # 6 * 4 - 3 - 10 / 2 and 5 * 4 - 1 - 4 / 2
@@ -78,6 +78,57 @@ def test_an_array_gives_an_array(client, dtype):
     prices = client.predict(np.array([[6, 3, 10], [5, 1, 4]], dtype=dtype))
     assert prices.dtype == np.float64
     np.testing.assert_array_equal(prices, PRICES)
+
+
+@pytest.mark.parametrize("house", [FIRST, [6, 3, 10], np.array([6.0, 3.0, 10.0])])
+def test_a_level_gives_one_house_its_interval(client, hearth, house):
+    found = client.predict(house, level=0.9)
+
+    assert found == Interval(price=16.0, lower=-74.0, upper=106.0)
+    assert {type(it) for it in found} == {float}
+    # TensorFlow Serving would know the signature, Hearth knows both.
+    asked = {"signature_name": "interval_90", "level": 0.9}
+    assert {name: hearth.bodies[0][name] for name in asked} == asked
+
+
+def test_a_level_gives_a_list_a_list_of_intervals(client):
+    found = client.predict([FIRST, SECOND, FIRST], level=0.8)
+
+    assert found == [(16.0, -64.0, 96.0), (17.0, -63.0, 97.0), (16.0, -64.0, 96.0)]
+    assert {type(it) for it in found} == {Interval}
+
+
+def test_a_level_gives_an_array_an_interval_of_arrays(client):
+    found = client.predict(np.array([[6, 3, 10], [5, 1, 4]]), level=0.95)
+
+    assert type(found) is Interval
+    np.testing.assert_array_equal(found.price, PRICES)
+    np.testing.assert_array_equal(found.lower, [-79, -78])
+    np.testing.assert_array_equal(found.upper, [111, 112])
+
+
+def test_a_level_gives_a_table_three_columns(client):
+    table = pd.DataFrame([FIRST, SECOND], index=["a", "b"])
+
+    found = client.predict(table, level=0.9)
+
+    assert list(found.columns) == ["RM", "AGE", "LSTAT", "price", "lower", "upper"]
+    assert found.loc["b"].tolist() == [5, 1, 4, 17, -73, 107]
+    with pytest.raises(InvalidRequest, match="there is a column lower already"):
+        client.predict(table.assign(lower=0), level=0.9)
+
+
+def test_a_level_that_is_not_known_is_told_in_the_servers_words(client):
+    with pytest.raises(InvalidRequest, match=r"level is 0\.5, known: 0\.8, 0\.9, 0\.95"):
+        client.predict(FIRST, level=0.5)
+
+
+def test_an_answer_without_bounds_is_the_servers_fault(client, hearth):
+    """A server that passes the level over."""
+    hearth.describes = False
+
+    with pytest.raises(ServerFault, match=r"no price with lower and upper bound: \[16\.0\]"):
+        client.predict(FIRST, level=0.9)
 
 
 @pytest.mark.parametrize("houses", [[], ()])

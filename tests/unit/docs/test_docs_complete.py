@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.monitoring.drift import Drift
+from service.monitoring.drift_gauges import DriftGauges
 from service.monitoring.metrics import Metrics
 from service.settings import WITHOUT_EFFECT, knobs
 
@@ -30,7 +32,7 @@ def test_every_flag_without_effect_is_named():
     assert missing == []
 
 
-def test_every_metric_has_its_row_with_its_labels():
+def test_every_metric_has_its_row_with_its_labels(tmp_path):
     registry = CollectorRegistry()
     Metrics(registry)
     rows = {
@@ -48,6 +50,9 @@ def test_every_metric_has_its_row_with_its_labels():
             collector._type,
             ", ".join(collector._labelnames) + (" " if collector._labelnames else ""),
         )
+    gauges = DriftGauges(Drift(tmp_path, 60), list)
+    for family in gauges.collect():
+        expected[family.name] = (family.type, ", ".join(family._labelnames) + " ")
     assert rows == expected
 
 

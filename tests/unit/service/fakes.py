@@ -60,6 +60,24 @@ class Adder:
         return {"price": batch.sum(axis=1)}
 
 
+class Ranger(Adder):
+    """An adder with intervals: as wide to either side as the level has percents."""
+
+    def __init__(self, *, quick: bool = True) -> None:
+        super().__init__(quick=quick)
+        outputs = {name: spec("float32", -1) for name in ("lower", "price", "upper")}
+        ranged = signature({"features": spec("float32", -1, 3)}, outputs)
+        names = ("interval", "interval_80", "interval_90", "interval_95")
+        self.signatures = {**self.signatures, **dict.fromkeys(names, ranged)}
+
+    def run(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        if not signature.startswith("interval"):
+            return super().run(signature, inputs)
+        price = super().run("serving_default", inputs)["price"]
+        percents = float(signature.partition("_")[2] or 90)
+        return {"lower": price - percents, "price": price, "upper": price + percents}
+
+
 class Broken(Adder):
     """An executor with a bug."""
 

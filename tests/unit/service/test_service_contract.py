@@ -44,6 +44,26 @@ def test_every_other_file_is_described_by_its_hash(version):
     contracts.verify(version, contracts.read(version))
 
 
+def test_intervals_and_golden_bounds_are_read_back(tmp_path):
+    seen = contracts.Coverage(0.9, 0.8, 0.95, 12.5, 102)
+    level = contracts.Level(0.9, "interval_90", 2.1, seen)
+    ranged = contracts.Intervals(
+        "by hand", 404, contracts.Spread((10.0, 20.0), (1.0, 3.0)), 0.0, (level,)
+    )
+    golden = Golden(((6.0,),), (19.0,), {"interval_90": ((10.0, 28.0),)})
+    contracts.write(tmp_path, contract(intervals=ranged), golden)
+
+    assert contracts.read(tmp_path).intervals == ranged
+    assert contracts.read_golden(tmp_path) == golden
+
+
+def test_golden_bounds_of_another_number_of_rows_are_refused(tmp_path):
+    contracts.write(tmp_path, contract(), Golden(((6.0,),), (19.0,), {"interval_90": ()}))
+
+    with pytest.raises(ContractError, match="has 1 instances but 0 bounds of interval_90"):
+        contracts.read_golden(tmp_path)
+
+
 def test_a_version_may_go_without_a_contract(tmp_path):
     assert contracts.read(tmp_path) is None
 
