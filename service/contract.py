@@ -95,7 +95,7 @@ class Feature(msgspec.Struct, frozen=True):
         training: How the training rows were distributed.
         kind: ``number``, or ``category``: then the network reads the number of a category's
             place in ``categories``, and for any other the number after the last.
-        categories: Those that the network knows.
+        categories: Those that the network knows, most frequent first.
         missing: What becomes of a value that is missing: ``refused``, or a rule in words.
             The network reads NaN.
     """
@@ -114,6 +114,13 @@ class Feature(msgspec.Struct, frozen=True):
     def is_category(self) -> bool:
         """Whether callers give texts, not numbers."""
         return self.kind == CATEGORY
+
+    @property
+    def typical(self) -> float | str:
+        """What a caller may write: the median, or the most frequent category."""
+        if not self.is_category:
+            return self.training.median
+        return self.categories[0] if self.categories else ""
 
     @property
     def is_optional(self) -> bool:

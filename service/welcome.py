@@ -58,8 +58,8 @@ def _example(model: ModelConfig) -> str:
     contract = _newest_contract(model)
     if contract is None:
         return '{"instances": [[1.0]]}'
-    house = {feature.name: feature.training.median for feature in contract.features}
-    return json.dumps({"instances": [house]})
+    house = {feature.name: feature.typical for feature in contract.features}
+    return json.dumps({"instances": [house]}, ensure_ascii=False)
 
 
 def _newest_contract(model: ModelConfig) -> Contract | None:

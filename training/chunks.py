@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_ROWS: Final = 20_000
+_ROWS: Final = 5_000
 _PARQUET: Final = b"PAR1"  # what such a file begins with
 _DELIMITERS: Final = ",;\t"
 

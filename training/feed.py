@@ -101,15 +101,16 @@ class Sample:
         """Look at some more.
 
         Args:
-            rows: Of them.
+            rows: Of them; a column that is not there any more is dropped from all.
             keys: A random number for each; those with the least are kept.
         """
         if len(self._keys) == self._size:
             near = keys < self._keys.max()
             rows, keys = rows[near], keys[near]
+        before = [self._kept] if len(self._keys) else []
         keys = np.concatenate([self._keys, keys])
         nearest = np.sort(np.argsort(keys, kind="stable")[: self._size])
-        self._kept = pd.concat([self._kept, rows]).iloc[nearest]
+        self._kept = pd.concat([*before, rows], join="inner").iloc[nearest]
         self._keys = keys[nearest]
 
     @property

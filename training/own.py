@@ -81,7 +81,7 @@ def read(place: Place, recipe: Recipe) -> tuple[Table, Found]:
         TableError: It is no such table; the error has every problem.
     """
     kept: list[pd.DataFrame] = []
-    found = _look(place, recipe, kept.append)
+    found = _look(place, recipe, lambda chunk, _: kept.append(chunk))
     frame = pd.concat([_typed(it, found, recipe.target) for it in kept])
     rows = split(frame, found.features, recipe.split_seed, recipe.train_share, recipe.target)
     schema = _schema(found, rows.train, recipe)
@@ -105,8 +105,9 @@ def stream(place: Place, recipe: Recipe, folder: Path) -> tuple[Table, Found]:
     """
     sides, samples = _Sides(recipe), [Sample(_SAMPLE_ROWS) for _ in range(3)]
 
-    def keep(chunk: pd.DataFrame) -> None:
-        rows = with_target(chunk, recipe.target)
+    def keep(chunk: pd.DataFrame, survey: Survey) -> None:
+        # What is no category for sure, such as long remarks, would fill the memory.
+        rows = with_target(chunk, recipe.target).drop(columns=survey.remarks())
         drawn, keys = sides.draw(len(rows))
         for side, sample in enumerate(samples):
             sample.add(rows[drawn == side], keys[drawn == side])
@@ -136,7 +137,7 @@ class _Sides:
         return np.digitize(drawn[:, 0], self._ends), drawn[:, 1]
 
 
-def _look(place: Place, recipe: Recipe, keep: Callable[[pd.DataFrame], None]) -> Found:
+def _look(place: Place, recipe: Recipe, keep: Callable[[pd.DataFrame, Survey], None]) -> Found:
     """Look over the whole table; each chunk is given away too.
 
     Raises:
@@ -148,7 +149,7 @@ def _look(place: Place, recipe: Recipe, keep: Callable[[pd.DataFrame], None]) ->
     survey = Survey(wanted, recipe.target, source.place, said)
     for chunk in source.chunks(wanted):
         survey.add(chunk)
-        keep(chunk)
+        keep(chunk, survey)
     unused = {name: it.useless for name, it in survey.looks.items() if it.useless}
     features = tuple(it for it in wanted if it != recipe.target and it not in unused)
     problems = [

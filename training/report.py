@@ -223,8 +223,8 @@ def _intervals(seen: dict[float, Seen], schema: Schema) -> list[Picture]:
     return [
         _picture(
             "intervals",
-            f"Intervals of {level:.0%} around the prediction, and the truth, one test {schema.row} a "
-            "line",
+            f"Intervals of {level:.0%} around the prediction, and the truth, "
+            f"one test {schema.row} a line",
             partial(plots.intervals, seen[level], schema),
         ),
         _picture(

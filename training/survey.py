@@ -241,6 +241,14 @@ class Survey:
         for name, look in self.looks.items():
             look.add(kept.index.to_numpy(), values(kept[name]))
 
+    def remarks(self) -> list[str]:
+        """Columns that hold too many different texts already to be of any use."""
+        return [
+            name
+            for name, look in self.looks.items()
+            if len(look.texts) > MOST_TEXTS and look.said.kind is None and look.kind == CATEGORY
+        ]
+
     def problems(self, names: Sequence[str]) -> list[str]:
         """Every value of these columns that cannot be, in the order of the table."""
         found = [it for name in names for it in self.looks[name].problems()]
