@@ -83,8 +83,8 @@ def measure(models: Path, repeats: int = _REPEATS) -> list[Part]:
         repeats: How often each part is timed.
     """
     with shared_folder() as folder:
-        process = _process(models, folder)
-        parts = [*_rest(process), *_inside(process), *_rpc(process)]
+        worker = process(models, folder)
+        parts = [*_rest(worker), *_inside(worker), *_rpc(worker)]
         return [Part(name, _best_us(call, repeats)) for name, call in parts]
 
 
@@ -105,16 +105,31 @@ def _best_us(call: Callable[[], Any], repeats: int) -> float:
     return min(timeit.repeat(call, number=_CALLS, repeat=repeats)) / _CALLS * 1e6
 
 
-def _process(models: Path, folder: Path) -> Process:
+def process(models: Path, folder: Path, **settings: Any) -> Process:
+    """A worker that serves the housing model and listens nowhere.
+
+    Args:
+        models: Folder of the model's versions.
+        folder: What workers share.
+        **settings: Knobs that differ from their defaults.
+    """
     from service.process import Process  # noqa: PLC0415 - its metrics want the folder first
     from service.repository.agreement import Agreement  # noqa: PLC0415
     from service.repository.config import ModelConfig  # noqa: PLC0415
     from service.settings import Settings  # noqa: PLC0415
 
-    process = Process(Settings(model_name="housing", slow_request_ms=1e9), Agreement(folder))
-    process.repository.configure([ModelConfig("housing", models)])
-    process.repository.poll()
-    return process
+    made = Process(
+        Settings(model_name="housing", slow_request_ms=1e9, **settings), Agreement(folder)
+    )
+    made.repository.configure([ModelConfig("housing", models)])
+    made.repository.poll()
+    return made
+
+
+def request(process: Process) -> Callable[[], Any]:
+    """One row over the fast lane, from its bytes to its answer's."""
+    (_, call), *_ = _rest(process)
+    return call
 
 
 def _rest(process: Process) -> Iterator[tuple[str, Callable[[], Any]]]:

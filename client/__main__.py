@@ -1,4 +1,4 @@
-"""The command line: ``python -m client predict | models | wait``.
+"""The command line: ``python -m client predict | explain | models | top | wait``.
 
 Exit codes: 0 it worked; 1 the server or the data is at fault; 2 the command line is;
 130 interrupted, or nobody reads the output any more.
@@ -13,13 +13,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from client import Client, HearthError, InvalidRequest, NotFound
+from client import Client, Credentials, Denied, HearthError, InvalidRequest, NotFound
+from client import _explaining as explaining
 from client import _listing as listing
 from client._arguments import parse
 from client._csv import TableError, decoded, encoded
 from client._part import Part
 from client._pricing import Run
 from client._progress import progress
+from client._top import watch
 
 if TYPE_CHECKING:
     import argparse
@@ -79,13 +81,16 @@ def _client(given: argparse.Namespace, transport: Transport | None) -> Client:
         retries=given.retries,
         chunk_rows=given.chunk_rows,
         transport=transport,
+        credentials=Credentials(
+            given.api_key, given.ca_file, given.certificate_file, given.key_file
+        ),
     )
 
 
 def _command(given: argparse.Namespace) -> Callable[[Client, argparse.Namespace], int]:
     if given.command == "predict":
         return _predict_one if given.path is None else _predict_table
-    return {"models": _models, "wait": _wait}[given.command]
+    return {"explain": _explain, "models": _models, "top": _top, "wait": _wait}[given.command]
 
 
 def _failed(error: Exception) -> int:
@@ -118,11 +123,22 @@ def _predict_one(client: Client, given: argparse.Namespace) -> int:
     return 0
 
 
+def _explain(client: Client, given: argparse.Namespace) -> int:
+    found = client.explain(given.pairs)
+    contract = _contract(client)
+    if given.json:
+        unit = contract.target.unit if contract else None
+        print(json.dumps(explaining.document(found, unit)))
+    else:
+        explaining.show(found, contract, sys.stdout)
+    return 0
+
+
 def _contract(client: Client) -> Contract | None:
-    """The contract; None where the server describes none."""
+    """The contract; None where the server describes none, or not to this caller."""
     try:
         return client.contract()
-    except (InvalidRequest, NotFound):
+    except (Denied, InvalidRequest, NotFound):
         return None
 
 
@@ -183,6 +199,11 @@ def _models(client: Client, given: argparse.Namespace) -> int:
         print(json.dumps(versions))
     else:
         listing.show(versions, sys.stdout)
+    return 0
+
+
+def _top(client: Client, given: argparse.Namespace) -> int:
+    watch(client, sys.stdout, given.every_s, given.times)
     return 0
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
-from client._errors import HearthError, InvalidRequest, NotFound, ServerFault, Unavailable
+from client._errors import (
+    Denied,
+    HearthError,
+    InvalidRequest,
+    NotFound,
+    ServerFault,
+    Unavailable,
+)
 from client._intervals import Interval
 
 if TYPE_CHECKING:
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
 
 # Statuses that mean something else than their hundred does.
 ERROR_OF: Final[Mapping[int, type[HearthError]]] = {
+    401: Denied,
+    403: Denied,
     404: NotFound,
     408: Unavailable,
     429: Unavailable,
@@ -82,7 +91,7 @@ def prices(request: Request, response: Response, count: int) -> list[float]:
     Raises:
         ServerFault: There are not as many, or they are not numbers.
     """
-    found = _predictions(request, response, count)
+    found = listed(request, response, "predictions", count)
     try:
         return [_number(value) for value in found]
     except TypeError as error:
@@ -103,7 +112,7 @@ def intervals(request: Request, response: Response, count: int) -> list[Interval
     Raises:
         ServerFault: There are not as many, or they have no bounds.
     """
-    found = _predictions(request, response, count)
+    found = listed(request, response, "predictions", count)
     try:
         return [Interval.of(value) for value in found]
     except (KeyError, TypeError, ValueError) as error:
@@ -112,12 +121,23 @@ def intervals(request: Request, response: Response, count: int) -> list[Interval
         raise fault(request, response, message) from error
 
 
-def _predictions(request: Request, response: Response, count: int) -> list[Any]:
+def listed(request: Request, response: Response, key: str, count: int) -> list[Any]:
+    """Read a list of a good response.
+
+    Args:
+        request: What was asked.
+        response: What was answered.
+        key: The list's key.
+        count: How many rows were sent.
+
+    Raises:
+        ServerFault: It is not there, or not as long.
+    """
     document = decode(request, response)
-    found = document.get("predictions") if isinstance(document, dict) else None
+    found = document.get(key) if isinstance(document, dict) else None
     if not isinstance(found, list) or len(found) != count:
         held = len(found) if isinstance(found, list) else "no"
-        raise fault(request, response, f"the answer holds {held} predictions for {count} rows")
+        raise fault(request, response, f"the answer holds {held} {key} for {count} rows")
     return found
 
 

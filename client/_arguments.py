@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_predict, _add_models, _add_wait):
+    for add in (_add_predict, _add_explain, _add_models, _add_top, _add_wait):
         add(commands, common)
     return root
 
@@ -35,7 +35,9 @@ def parse(argv: Sequence[str] | None, environ: Mapping[str, str]) -> argparse.Na
 
     Args:
         argv: The arguments; None: the process's own.
-        environ: ``HEARTH_URL`` is the default for ``--url``.
+        environ: ``HEARTH_URL`` is the default for ``--url``, ``HEARTH_API_KEY`` and
+            ``HEARTH_CA_FILE`` for those flags. A key on the command line can be seen by others
+            on the machine.
 
     Returns:
         All settings; ``houses`` are split into ``pairs`` or a ``path``.
@@ -50,6 +52,8 @@ def parse(argv: Sequence[str] | None, environ: Mapping[str, str]) -> argparse.Na
     try:
         if given.command == "predict":
             _split_houses(given)
+        if given.command == "explain":
+            given.pairs = _only_pairs(given.house)
     except ValueError as error:
         root.error(str(error))
     return given
@@ -59,6 +63,10 @@ def _defaults(environ: Mapping[str, str], command: str) -> dict[str, Any]:
     return {
         "url": environ.get("HEARTH_URL") or DEFAULT_URL,
         "model": DEFAULT_MODEL,
+        "api_key": environ.get("HEARTH_API_KEY") or None,
+        "ca_file": environ.get("HEARTH_CA_FILE") or None,
+        "certificate_file": None,
+        "key_file": None,
         "version_number": None,
         "label": None,
         "timeout_s": WAIT_TIMEOUT_S if command == "wait" else 30.0,
@@ -83,6 +91,10 @@ def _common() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help=f"time for one request with its retries (30); for wait, in all ({WAIT_TIMEOUT_S:g})",
     )
+    add("--api_key", metavar="KEY", help="an API key or token to show (HEARTH_API_KEY)")
+    add("--ca_file", metavar="FILE", help="certificates to trust (HEARTH_CA_FILE, the system's)")
+    add("--certificate_file", metavar="FILE", help="the client's own certificate")
+    add("--key_file", metavar="FILE", help="its private key (in certificate_file)")
     add("--retries", type=_at_least(0), metavar="N", help="send a request again so often (3)")
     return common
 
@@ -105,11 +117,32 @@ def _add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
     rows.metavar, rows.help = "N", "rows in one request (1000)"
 
 
+def _add_explain(commands: Any, common: argparse.ArgumentParser) -> None:
+    explain = commands.add_parser(
+        "explain",
+        parents=[common],
+        allow_abbrev=False,
+        help="say what the price of a house is made of",
+    )
+    explain.add_argument("house", nargs="+", metavar="NAME=VALUE")
+    explain.add_argument("--json", action="store_true", help="answer in JSON")
+
+
 def _add_models(commands: Any, common: argparse.ArgumentParser) -> None:
     models = commands.add_parser(
         "models", parents=[common], allow_abbrev=False, help="show models and their versions"
     )
     models.add_argument("--json", action="store_true", help="answer in JSON")
+
+
+def _add_top(commands: Any, common: argparse.ArgumentParser) -> None:
+    top = commands.add_parser(
+        "top", parents=[common], allow_abbrev=False, help="watch what the server does"
+    )
+    top.add_argument(
+        "--every_s", type=seconds, default=1.0, metavar="SECONDS", help="between two looks (1)"
+    )
+    top.add_argument("--times", type=_at_least(1), metavar="N", help="looks to show (for ever)")
 
 
 def _add_wait(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -136,6 +169,18 @@ def _split_houses(given: argparse.Namespace) -> None:
         raise ValueError("--json goes with NAME=VALUE ..., not with a FILE")
     if given.pairs is not None and (given.output or given.restart):
         raise ValueError("--output and --restart go with a FILE, not with NAME=VALUE ...")
+
+
+def _only_pairs(house: Sequence[str]) -> dict[str, float | str | None]:
+    """Read NAME=VALUE pairs.
+
+    Raises:
+        ValueError: Something is none.
+    """
+    found = [_PAIR.fullmatch(part) for part in house]
+    if not all(found):
+        raise ValueError("give one house as NAME=VALUE ...")
+    return _pairs([match for match in found if match])
 
 
 def _pairs(found: Sequence[re.Match[str]]) -> dict[str, float | str | None]:

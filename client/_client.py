@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 from urllib.parse import quote
@@ -14,17 +15,19 @@ from urllib3.util import Retry, parse_url
 from client import _answers
 from client._contract import Contract, VersionStatus
 from client._errors import HearthError, InvalidRequest, NotFound, Unavailable
-from client._houses import Row, encode, is_table, rows_of
+from client._explanation import Explanation
+from client._houses import Form, Row, encode, is_table, rows_of
 from client._retrying import Clock, Retrying, SystemClock, policy
 from client._transport import HttpTransport, Request, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
     from typing import TypeVar
 
     import pandas as pd
     from numpy.typing import NDArray
 
+    from client._credentials import Credentials
     from client._houses import House
     from client._intervals import Interval
     from client._transport import Response
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 DEFAULT_URL: Final = "http://127.0.0.1:8501"
 DEFAULT_MODEL: Final = "housing"
 _POLL_S: Final = 0.2
+# A server explains so many in one request, whatever the model.
+_EXPLAINED_ROWS: Final = 10
 
 
 @dataclass(eq=False)
@@ -50,8 +55,11 @@ class Client:
             sends many rows makes a request a chunk.
         retries: How often a request is sent again, or urllib3's own ``Retry``.
         chunk_rows: Most rows in one request.
+        request_id: The id that requests carry, for their logs and for ``feedback``; None: the
+            server makes one each.
         transport: What carries requests; None: an own ``HttpTransport``. Who gives one
             closes it.
+        credentials: What its own ``HttpTransport`` shows, and whom it trusts.
         clock: Tells the time and waits.
 
     Raises:
@@ -67,7 +75,9 @@ class Client:
     timeout_s: float = 30.0
     retries: int | Retry = 3
     chunk_rows: int = 1000
+    request_id: str | None = None
     transport: Transport | None = None
+    credentials: Credentials | None = None
     clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
@@ -75,7 +85,7 @@ class Client:
         self.url = self.url.rstrip("/")
         self._own: HttpTransport | None = None
         if self.transport is None:
-            self.transport = self._own = HttpTransport()
+            self.transport = self._own = HttpTransport(credentials=self.credentials)
         retries = policy(self.retries) if isinstance(self.retries, int) else self.retries
         self._sender = Retrying(self.transport, retries, self.clock)
         self._contract: Contract | None = None
@@ -157,6 +167,37 @@ class Client:
         """
         return self._predict_chunks(rows, first, level, _answers.intervals)
 
+    @overload
+    def explain(self, houses: pd.DataFrame) -> list[Explanation]: ...
+    @overload
+    def explain(self, houses: NDArray[Any]) -> Any: ...
+    @overload
+    def explain(self, houses: House) -> Explanation: ...
+    @overload
+    def explain(self, houses: Sequence[House]) -> list[Explanation]: ...
+    def explain(self, houses: Any) -> Any:
+        """Say what the prices of houses are made of.
+
+        Args:
+            houses: As for ``predict``.
+
+        Returns:
+            An ``Explanation`` for one house or an array ``[k]``; else a list of them.
+
+        Raises:
+            NotFound: No such model, version or label, or the version lacks what
+                explanations need.
+            HearthError: As ``predict``.
+        """
+        if is_table(houses):
+            from client import _tables  # noqa: PLC0415  pandas, which who holds a table has
+
+            pinned = self.pinned()
+            return pinned._explain_rows(_tables.rows_of(houses, pinned.contract()))  # noqa: SLF001  another Client
+        rows, form = rows_of(houses)
+        explained = self._explain_rows(rows)
+        return explained[0] if form is Form.ONE else explained
+
     def contract(self) -> Contract:
         """What the model takes and gives. Where the version is fixed, asked for once.
 
@@ -200,6 +241,58 @@ class Client:
             HearthError: As ``predict``.
         """
         return self._get(f"{self._path()}/metadata", dict)
+
+    def under(self, request_id: str) -> Client:
+        """A client whose requests carry this id, over the same connections.
+
+        Args:
+            request_id: Up to 128 letters, digits and ``._:-``. What is priced under it should
+                fit one request: true prices are given by its id and the number of the row.
+        """
+        return dataclasses.replace(self, request_id=request_id)
+
+    def feedback(self, prices: Mapping[str, float | Sequence[float]]) -> Mapping[str, Any]:
+        """Give true prices for what was priced under an id of one's own; see ``under``.
+
+        Args:
+            prices: By request id, the true price of its house, or of each of its houses.
+
+        Returns:
+            ``matched``, how many found their prediction, and ``unmatched``, where those stood
+            that did not.
+
+        Raises:
+            NotFound: No such model, or the server keeps no predictions.
+            HearthError: As ``predict``.
+        """
+        given = [
+            {"request_id": request_id, "row": row, "price": price}
+            for request_id, several in prices.items()
+            for row, price in enumerate(several if isinstance(several, Sequence) else [several])
+        ]
+        body = json.dumps({"feedback": given}).encode()
+        request = self._request("POST", f"{self._model_path()}:feedback", body)
+        return _read(request, self._sender.send(request), _with("matched"))
+
+    def drift(self) -> Mapping[str, Any]:
+        """How the server's latest requests and prices compare with the model's training.
+
+        Returns:
+            ``rows``, ``drifted`` (names of columns) and ``columns``, as the server documents it.
+
+        Raises:
+            NotFound: No such model, version or label, or there is nothing to compare with.
+            HearthError: As ``predict``.
+        """
+        return self._get(f"{self._path()}/drift", _with("columns"))
+
+    def metrics(self) -> str:
+        """What the server counts, in Prometheus's text form.
+
+        Raises:
+            HearthError: As ``predict``.
+        """
+        return self._sender.send(self._request("GET", "/metrics")).body.decode()
 
     def pinned(self) -> Client:
         """A client of the very version that answers now, over the same connections.
@@ -274,6 +367,14 @@ class Client:
             return _tables.with_prices(table, contract, self.predict_rows(rows))
         return _tables.with_intervals(table, contract, self.predict_intervals(rows, level))
 
+    def _explain_rows(self, rows: Sequence[Row]) -> list[Explanation]:
+        step = min(self.chunk_rows, _EXPLAINED_ROWS)
+        starts = range(0, len(rows), step)
+        chunks = [
+            self._ask("explain", rows[it : it + step], it, None, _explanations) for it in starts
+        ]
+        return [explanation for chunk in chunks for explanation in chunk]
+
     def _predict_chunks(
         self,
         rows: Sequence[Row],
@@ -284,19 +385,21 @@ class Client:
         read_so_far: list[_T] = []
         for start in range(0, len(rows), self.chunk_rows):
             chunk = rows[start : start + self.chunk_rows]
-            read_so_far += self._predict_chunk(chunk, first + start, level, read)
+            read_so_far += self._ask("predict", chunk, first + start, level, read)
         return read_so_far
 
-    def _predict_chunk(
+    def _ask(
         self,
+        verb: str,
         rows: Sequence[Row],
         first: int,
         level: float | None,
         read: Callable[[Request, Response, int], list[_T]],
     ) -> list[_T]:
+        """Send a chunk of rows; errors have the caller's numbers of rows."""
         try:
             body = encode(rows, self.signature_name, level)
-            request = self._request("POST", f"{self._path()}:predict", body)
+            request = self._request("POST", f"{self._path()}:{verb}", body)
             return read(request, self._sender.send(request), len(rows))
         except HearthError as error:
             _answers.renumber(error, first)
@@ -329,10 +432,13 @@ class Client:
         return Unavailable(f"{self.model} has no version available", url=request.url)
 
     def _request(self, method: str, path: str, body: bytes = b"") -> Request:
-        return Request(method, self.url + path, body, self.timeout_s)
+        return Request(method, self.url + path, body, self.timeout_s, self.request_id)
+
+    def _model_path(self) -> str:
+        return f"/v1/models/{quote(self.model, safe='')}"
 
     def _path(self) -> str:
-        path = f"/v1/models/{quote(self.model, safe='')}"
+        path = self._model_path()
         if self.version is not None:
             return f"{path}/versions/{self.version}"
         if self.label is not None:
@@ -340,8 +446,26 @@ class Client:
         return path
 
 
+def _explanations(request: Request, response: Response, count: int) -> list[Explanation]:
+    found = _answers.listed(request, response, "explanations", count)
+    return _made(request, response, found, lambda parts: [Explanation.of(it) for it in parts])
+
+
+def _with(name: str) -> Callable[[Any], Mapping[str, Any]]:
+    """Reads an object that has a member of this name."""
+
+    def read(document: Any) -> Mapping[str, Any]:
+        document[name]
+        return dict(document)
+
+    return read
+
+
 def _read(request: Request, response: Response, read: Callable[[Any], _T]) -> _T:
-    document = _answers.decode(request, response)
+    return _made(request, response, _answers.decode(request, response), read)
+
+
+def _made(request: Request, response: Response, document: Any, read: Callable[[Any], _T]) -> _T:
     try:
         return read(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

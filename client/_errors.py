@@ -2,6 +2,7 @@
 
     HearthError
       InvalidRequest    mend the request: the same one fails again
+      Denied            show another key: none was shown, or it may not do this
       NotFound          ask for another model, version or label: this one is not served
       Unavailable       ask again later: unreachable, too slow, too busy, not ready
       ServerFault       report it, with the request id: the server broke its promise
@@ -53,6 +54,10 @@ class HearthError(Exception):
 
 class InvalidRequest(HearthError):
     """The request, or the address it went to, is wrong; the same one fails again."""
+
+
+class Denied(HearthError):
+    """No key was shown, or one that is not known, has ended, or may not do this."""
 
 
 class NotFound(HearthError):

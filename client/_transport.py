@@ -20,6 +20,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
+from client._credentials import Credentials
 from client._errors import InvalidRequest, Unavailable
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ class Request:
         url: Where, in full.
         body: JSON; empty for GET.
         timeout_s: How long the answer may take in all, seconds.
+        request_id: The id that it carries; None for none.
     """
 
     method: str
     url: str
     body: bytes = b""
     timeout_s: float = 30.0
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class HttpTransport:
             the request's own timeout allows.
         pool: A pool to use instead of an own one (certificates, proxies, headers for
             every request); who gave it closes it.
+        credentials: What to show and whom to trust; not beside ``pool``.
     """
 
     def __init__(
@@ -95,11 +99,19 @@ class HttpTransport:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         read_timeout_s: float | None = None,
         pool: urllib3.PoolManager | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
+        if pool is not None and credentials is not None:
+            raise ValueError("give credentials or a pool that has them, not both")
+        shown = Credentials() if credentials is None else credentials
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._owns_pool = pool is None
-        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS) if pool is None else pool
+        self._pool = (
+            urllib3.PoolManager(maxsize=CONNECTIONS, headers=shown.headers, **shown.tls)
+            if pool is None
+            else pool
+        )
 
     def send(self, request: Request) -> Response:
         """Send once and read the whole answer.
@@ -157,6 +169,8 @@ class HttpTransport:
 
 def _headers(request: Request) -> dict[str, str]:
     headers = {"Accept": "application/json", "User-Agent": "hearth-client"}
+    if request.request_id is not None:
+        headers["X-Request-Id"] = request.request_id
     return {**headers, "Content-Type": "application/json"} if request.body else headers
 
 

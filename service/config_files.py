@@ -14,7 +14,8 @@ import logging
 import ssl
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
@@ -22,11 +23,11 @@ from service.errors import InvalidRequest
 from service.inference.batching_parameters import BatchingParameters
 from service.messages import config_pb2
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _DEFAULT_METRICS_PATH: Final = "/monitoring/prometheus/metrics"
 _PACKAGE: Final = "hearth.config"
+_METRICS: Final = "/metrics"
+# What a key or certificate is that stands in a file of its own.
+_FILE: Final = "file:"
 _log: Final = logging.getLogger("hearth.config")
 
 
@@ -93,12 +94,14 @@ class Tls:
         certificate: Its certificate, PEM.
         authority: The certificate authority of the clients, PEM; empty for none.
         verify_client: Whether a client must show a certificate.
+        files: The files that these were read from, where the config names files.
     """
 
     key: bytes
     certificate: bytes
     authority: bytes
     verify_client: bool
+    files: tuple[Path, ...] = ()
 
 
 def read_metrics_path(path: Path) -> str | None:
@@ -116,8 +119,21 @@ def read_metrics_path(path: Path) -> str | None:
     return wanted
 
 
+def metrics_paths(path: Path | None) -> list[str]:
+    """Where the metrics are to be had.
+
+    Args:
+        path: A monitoring config that may name a further path; None for none.
+
+    Raises:
+        InvalidRequest: The file cannot be read, or is not one.
+    """
+    further = None if path is None else read_metrics_path(path)
+    return [_METRICS] if further in {None, _METRICS} else [_METRICS, str(further)]
+
+
 def read_tls(flag: str, path: Path) -> Tls:
-    """What an SSL config asks for.
+    """What an SSL config asks for; ``file:PATH`` stands for what a file holds.
 
     Args:
         flag: The flag that names the file.
@@ -131,12 +147,20 @@ def read_tls(flag: str, path: Path) -> Tls:
         raise InvalidRequest(f"{flag}: server_key and server_cert are both needed")
     if config.client_verify and not config.custom_ca:
         raise InvalidRequest(f"{flag}: client_verify needs custom_ca")
-    return Tls(
-        key=config.server_key.encode(),
-        certificate=config.server_cert.encode(),
-        authority=config.custom_ca.encode(),
-        verify_client=config.client_verify,
-    )
+    given = (config.server_key, config.server_cert, config.custom_ca)
+    key, certificate, authority = (_pem(flag, it) for it in given)
+    files = tuple(Path(it.removeprefix(_FILE)) for it in given if it.startswith(_FILE))
+    return Tls(key, certificate, authority, config.client_verify, files)
+
+
+def _pem(flag: str, text: str) -> bytes:
+    if not text.startswith(_FILE):
+        return text.encode()
+    path = Path(text.removeprefix(_FILE))
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{flag}: {path} cannot be read: {error.strerror}") from error
 
 
 def read_session(path: Path | None, *, intra_op: int, inter_op: int) -> Any:
@@ -204,6 +228,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
         ssl.SSLError: Key and certificates cannot be used.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     _load_certificates(context, tls)
     context.set_alpn_protocols(["http/1.1"])
     if tls.verify_client:

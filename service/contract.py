@@ -9,14 +9,19 @@ it. It knows no heavy library and opens nothing at import.
       assets.extra/
         contract.json                 Contract
         golden.json                   Golden
+        background.json               Background
         tf_serving_warmup_requests    TFRecord of PredictionLog
         report/                       what the training report shows
+          test.json                   HeldOut; older versions have none
+        model-card.md                 what the version is for, and how good it is for whom
+        model.sig                     who signed all of this, where somebody did
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -37,15 +42,19 @@ SAVED_MODEL: Final = "saved_model.pb"
 LITERT_MODEL: Final = "model.tflite"
 CONTRACT: Final = "assets.extra/contract.json"
 GOLDEN: Final = "assets.extra/golden.json"
+BACKGROUND: Final = "assets.extra/background.json"
 WARMUP: Final = "assets.extra/tf_serving_warmup_requests"
 REPORT: Final = "assets.extra/report"
+HELD_OUT: Final = "assets.extra/report/test.json"
+CARD: Final = "assets.extra/model-card.md"
+SIGNATURE: Final = "assets.extra/model.sig"
 
 # Outputs of a signature that gives intervals, beside the contract's own.
 LOWER: Final = "lower"
 UPPER: Final = "upper"
 
-# Neither describes itself: the contract cannot hold its own checksum.
-_NOT_HASHED: Final = (CONTRACT,)
+# Neither describes itself: the contract cannot hold its own checksum, and is signed with the rest.
+_NOT_HASHED: Final = (CONTRACT, SIGNATURE)
 
 
 _NOT_IN_GRAPHS: Final = re.compile(r"[^A-Za-z0-9_]+", re.ASCII)
@@ -148,6 +157,64 @@ class Target(msgspec.Struct, frozen=True):
     predicted: Distribution | None = None
 
 
+class Estimate(msgspec.Struct, frozen=True):
+    """A figure measured on some rows, and how sure it is.
+
+    Attributes:
+        value: The figure.
+        low: Lower end of its 95 % confidence interval; None where the rows are too few for one.
+        high: Upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """How good the network is on some of the test rows.
+
+    Attributes:
+        name: Which rows, for people.
+        rows: How many they are.
+        metrics: ``mae`` and ``bias`` (mean of prediction less truth) in the target's unit,
+            ``mse`` in its square; ``r2`` where the rows are all of them.
+    """
+
+    name: str
+    rows: int
+    metrics: dict[str, Estimate]
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """How a version did beside the one that was stable when it was made.
+
+    Attributes:
+        against: That version's number.
+        rows: Test rows that both were asked.
+        mae: Mean absolute error of the new one there, in the target's unit.
+        mae_before: That of the other.
+        difference: The one less the other: below 0 the new one is better.
+        p_value: How likely so great a gain is by chance, were both equally good.
+        alpha: The p value up to which the new one counts as better.
+        forced: Published whatever came of it.
+    """
+
+    against: int
+    rows: int
+    mae: float
+    mae_before: float
+    difference: Estimate
+    p_value: float
+    alpha: float
+    forced: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether the new version is better."""
+        return self.difference.value < 0 and self.p_value <= self.alpha
+
+
 class Lineage(msgspec.Struct, frozen=True):
     """Where a version comes from.
 
@@ -157,6 +224,12 @@ class Lineage(msgspec.Struct, frozen=True):
         data_sha256: Hash of the table's bytes.
         code_sha256: Hash of the code that trained.
         packages: Version of each package that shapes the weights.
+        recipe_sha256: Hash of the recipe.
+        seed: What first weights and order of rows were drawn from.
+        commit: Of the project's history that the code stood at, with ``-dirty`` where it had
+            been changed since; empty where there is no history.
+        parent: Number of the version that was stable then; None where there was none.
+        gate: How it did beside that one; None where they were not compared.
     """
 
     created: str
@@ -164,6 +237,11 @@ class Lineage(msgspec.Struct, frozen=True):
     data_sha256: str
     code_sha256: str
     packages: dict[str, str]
+    recipe_sha256: str = ""
+    seed: int | None = None
+    commit: str = ""
+    parent: int | None = None
+    gate: Gate | None = None
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -251,6 +329,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             ``mean``, ``linear``), then by metric (``mse``, ``mae``, ``r2``).
         recipe: Every knob of the training run.
         lineage: Data, code and packages.
+        slices: How good the network is on the test rows, all of them first, then kinds of them.
         files: SHA-256 of every other file of the version, by path.
         intervals: The prediction intervals; None where the version gives none.
     """
@@ -265,6 +344,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, dict[str, dict[str, float]]]
     recipe: dict[str, Any]
     lineage: Lineage
+    slices: tuple[Slice, ...] = ()
     files: dict[str, str]
     intervals: Intervals | None = None
 
@@ -320,6 +400,41 @@ def graph_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(made)
 
 
+class Background(msgspec.Struct, frozen=True):
+    """Training rows that explanations compare an instance with.
+
+    The distance between two rows is the root of the mean square, over the features, of their
+    difference divided by the feature's scale.
+
+    Attributes:
+        instances: Feature values, ``n`` rows in the contract's order; None where one is missing.
+        scales: What a difference in each feature is divided by, in the feature's unit; None
+            where any difference counts 1, whatever its size.
+        distance_limit: Distance to the nearest of these rows beyond which an instance is
+            unusual; None where there were too few rows to find it out.
+        false_alarms: Share of instances like the training rows that lie beyond it.
+    """
+
+    instances: tuple[tuple[float | None, ...], ...]
+    scales: tuple[float | None, ...]
+    distance_limit: float | None = None
+    false_alarms: float | None = None
+
+
+class HeldOut(msgspec.Struct, frozen=True):
+    """Rows that the network never learned from: what it says of them, and what is true.
+
+    Attributes:
+        instances: What the network reads, ``n`` rows in the contract's order; None is missing.
+        predictions: What the network gives for them, ``n`` values in the target's unit.
+        truths: What the table says, ``n`` values in the target's unit.
+    """
+
+    instances: tuple[tuple[float | None, ...], ...]
+    predictions: tuple[float, ...]
+    truths: tuple[float, ...]
+
+
 def write(version: Path, contract: Contract, golden: Golden) -> None:
     """Write golden rows and contract into a version folder that is not yet published.
 
@@ -334,6 +449,12 @@ def write(version: Path, contract: Contract, golden: Golden) -> None:
     (version / GOLDEN).write_bytes(_json(golden))
     described = msgspec.structs.replace(contract, files=checksums(version))
     (version / CONTRACT).write_bytes(_json(described))
+
+
+def write_background(version: Path, background: Background) -> None:
+    """Write the rows of explanations into a version folder that ``write`` is to complete."""
+    (version / BACKGROUND).parent.mkdir(exist_ok=True)
+    (version / BACKGROUND).write_bytes(_json(background))
 
 
 def read(version: Path) -> Contract | None:
@@ -385,13 +506,65 @@ def read_golden(version: Path) -> Golden:
     return golden
 
 
+def read_background(version: Path, contract: Contract) -> Background | None:
+    """Read the rows that a version's explanations compare with.
+
+    Returns:
+        They; None where the version carries none.
+
+    Raises:
+        ContractError: They are malformed, none, or not of the contract's features.
+    """
+    path = version / BACKGROUND
+    if not path.exists():
+        return None
+    background = _decode(path, Background)
+    width = len(contract.features)
+    widths = {len(row) for row in background.instances} | {len(background.scales)}
+    if not background.instances or widths != {width}:
+        raise ContractError(
+            f"{BACKGROUND} has {len(background.instances)} rows of the widths {sorted(widths)}, "
+            f"expected at least one, of {width} features"
+        )
+    return background
+
+
+def write_held_out(version: Path, rows: HeldOut) -> None:
+    """Write test rows into a version folder whose contract is not yet written.
+
+    Args:
+        version: The folder.
+        rows: The rows with their outputs.
+    """
+    (version / HELD_OUT).parent.mkdir(parents=True, exist_ok=True)
+    (version / HELD_OUT).write_bytes(msgspec.json.encode(rows) + b"\n")
+
+
+def read_held_out(version: Path) -> HeldOut:
+    """Read a version's test rows.
+
+    Raises:
+        ContractError: They are missing, malformed, or rows and values differ in number.
+    """
+    path = version / HELD_OUT
+    if not path.is_file():
+        raise ContractError(f"{HELD_OUT} is missing")
+    rows = _decode(path, HeldOut)
+    counts = {len(rows.instances), len(rows.predictions), len(rows.truths)}
+    if len(counts) != 1:
+        raise ContractError(f"{HELD_OUT} has {sorted(counts)} entries, expected one number")
+    return rows
+
+
 def verify(version: Path, contract: Contract) -> None:
     """Check that the files of a version are those that its contract describes.
 
     Raises:
-        ContractError: A file is missing, or its content is another.
+        ContractError: A file is missing, or its content is another; or a name leads elsewhere.
     """
     for name, expected in contract.files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ContractError(f"{name!r} lies outside the version's folder")
         path = version / name
         if not path.is_file():
             raise ContractError(f"{name} is missing")
@@ -427,5 +600,5 @@ def _json(value: Any) -> bytes:
 def _decode(path: Path, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ContractError(f"{path.name} is not as it should be: {error}") from error

@@ -7,11 +7,14 @@
         SignatureNotFound       the model has no signature of this name
         NotSupported            nothing here can do this
         NotPossibleNow          it makes sense, but not as things stand
+      Unauthenticated         it is not known who asks
+      Forbidden               who asks may not do this
       NotFound                what was asked for is not there
         RouteNotFound           no such path, or not with this method
         ModelNotFound           no such model or version
       NotReady                it will be there: ask again soon
       Overloaded              too much is asked at once: ask again later
+        RateLimited             one caller asks more often than it may
       DeadlineExceeded        the answer took longer than allowed
       InternalError           our fault; the log has the rest under the request id
       VersionRefused          a model version on disk cannot be served, and why
@@ -74,6 +77,22 @@ class NotPossibleNow(InvalidRequest):
     """The request makes sense, but not in the state that things are in."""
 
 
+class Unauthenticated(HearthError):
+    """It is not known who asks: no key, token or certificate, or none that counts."""
+
+
+class Forbidden(HearthError):
+    """Who asks is known, or may stay unknown, but may not do this.
+
+    Attributes:
+        caller: Who asks; empty where that is not the reason.
+    """
+
+    def __init__(self, message: str, caller: str = "") -> None:
+        super().__init__(message)
+        self.caller = caller
+
+
 class NotFound(HearthError):
     """What was asked for is not there."""
 
@@ -92,6 +111,18 @@ class NotReady(HearthError):
 
 class Overloaded(HearthError):
     """More is asked at once than the limits allow."""
+
+
+class RateLimited(Overloaded):
+    """One caller asks more often than it may.
+
+    Attributes:
+        retry_after_s: Whole seconds after which its next request is taken.
+    """
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(HearthError):

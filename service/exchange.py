@@ -7,11 +7,13 @@ import logging
 import re
 import secrets
 import time
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
-from service.errors import HearthError, InternalError
+from service.errors import Forbidden, HearthError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log: Final = logging.getLogger("hearth.exchange")
+# Calls, from the innermost out, by which a bug is told.
+_CALLS: Final = 6
 
 
 class Computed(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -56,6 +60,9 @@ class Exchange(msgspec.Struct, gc=False):
         rows: Rows predicted.
         outcome: ``ok``, or the class of the error.
         error: The error's message.
+        caller: Who asks; empty where nobody asks who it is.
+        audited: Whether it would change what is served.
+        concerns: What it would change.
         computed: What a version computed for it; None for nothing.
     """
 
@@ -71,6 +78,9 @@ class Exchange(msgspec.Struct, gc=False):
     rows: int = 0
     outcome: str = "ok"
     error: str = ""
+    caller: str = ""
+    audited: bool = False
+    concerns: str = ""
     computed: Computed | None = None
 
     def answers(self, version: ModelVersion) -> None:
@@ -89,17 +99,31 @@ class Exchange(msgspec.Struct, gc=False):
             the log has the rest.
         """
         if not isinstance(error, HearthError):
-            _log.error("request %s failed", self.request_id, exc_info=error)
-            self.error = repr(error)
+            self.error = place_of(error, 1)
+            _log.error("request %s failed: %s", self.request_id, place_of(error, _CALLS))
             error = InternalError(f"internal error, request id {self.request_id}")
         else:
             self.error = error.message
+        if isinstance(error, Forbidden):
+            self.caller = self.caller or error.caller
         self.outcome = type(error).__name__
         return error
 
     def left(self) -> None:
         """Note that the caller left before the answer."""
         self.outcome, self.error = "Cancelled", "the caller left before the answer"
+
+
+def place_of(error: BaseException, calls: int) -> str:
+    """What an error is and where it was raised, without its message: that may quote a request.
+
+    Args:
+        error: The error.
+        calls: Calls to name, from the innermost out.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-calls:]
+    places = [f"{it.name} ({Path(it.filename).name}:{it.lineno})" for it in reversed(frames)]
+    return f"{type(error).__name__} in {' < '.join(places) or 'no code'}"
 
 
 class Sink(Protocol):

@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote
 
-from service.config_files import (
-    check_tls,
-    read_batching,
-    read_metrics_path,
-    read_session,
-    read_tls,
-    tls_context,
-)
+from service.config_files import metrics_paths, read_batching, read_session
 from service.errors import InvalidRequest
 from service.exchange import Exchange, Exchanges
 from service.health import Health
@@ -30,34 +27,43 @@ from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowS
 from service.http.vertex import Vertex
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
+from service.monitoring import parquet
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
+from service.monitoring.feedback import Feedback, FeedbackGauges
+from service.monitoring.feedback_store import FILE, FeedbackStore
 from service.monitoring.metrics import Metrics
 from service.monitoring.observations import Observations
+from service.monitoring.request_log import PARQUET, TFRECORD, Limits, RequestLog, Target
 from service.protocols.open_inference_dataplane import Dataplane
+from service.protocols.prediction_log import TFRecord
 from service.protocols.warm_up import read_warm_up
-from service.repository.config import ModelConfig, parse_config
+from service.repository.config import COLLECTORS, ModelConfig, parse_config, read_logging
 from service.repository.control import Control
 from service.repository.loading import LoadOptions, load_version
 from service.repository.repository import Repository, RetryPolicy
 from service.repository.search import find_model
+from service.repository.signatures import Signatures
 from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.open_inference import OpenInference
 from service.rpc.server import RpcServer
 from service.rpc.tensorflow_serving import TensorFlowServing
+from service.security.audit import AuditLog
+from service.security.entrance import Entrance, check_entrance
 from service.web.index import protocols
+from service.web.openapi import Offered
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
     from ssl import SSLContext
 
-    from service.config_files import Tls
     from service.http.messages import Api
     from service.monitoring.drift import Report
+    from service.monitoring.observations import Observer
+    from service.monitoring.request_log import Form
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.rpc.calls import Service
@@ -65,8 +71,6 @@ if TYPE_CHECKING:
 
 
 _log: Final = logging.getLogger("hearth.process")
-_RPC_TLS: Final = "--ssl_config_file"
-_REST_TLS: Final = "--rest_ssl_config_file"
 _BATCHING_FLAG: Final = "--batching_parameters_file"
 _VERSION_BATCHING: Final = "batching_params.pbtxt"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
@@ -84,42 +88,52 @@ class Process:
         health: Readiness, to be turned when the worker goes down.
         repository: The models.
         rpc: The gRPC server; None where there is none.
+        entrance: Who may come in.
     """
 
     def __init__(self, settings: Settings, agreement: Agreement) -> None:
         self.settings = settings
+        self.entrance = Entrance(settings)
         self._metrics = Metrics()
         self.repository = _repository(settings, self._metrics)
         self.health = Health(self.repository)
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
+        audit_log = AuditLog(settings.audit_log_file)
         drift = _drift(settings, agreement)
-        observers = [] if drift is None else [drift]
-        self._observations = Observations(observers, self._metrics.unobserved)
+        self._request_log = _request_log(settings, self.repository, self._metrics)
+        self._feedback = _feedback(settings, self._metrics)
+        observers: list[Observer | None] = [self._request_log, drift, self._feedback]
+        self._observations = Observations(filter(None, observers), self._metrics.unobserved)
+        if self._feedback is not None:
+            gauges = FeedbackGauges(_feedback_store(settings), self.repository.versions)
+            self._metrics.worked_out.register(gauges)
         if drift is not None:
             self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
-        exchanges = Exchanges(_Recorder(self._metrics, access_log, self._observations))
+        exchanges = Exchanges(_Recorder(self._metrics, access_log, self._observations, audit_log))
         control = Control(
-            agreement, labels_ahead=settings.allow_version_labels_for_unavailable_models
+            agreement,
+            labels_ahead=settings.allow_version_labels_for_unavailable_models,
+            folders=[Path(it) for it in settings.model_folders.split(",") if it],
+            log_folder=settings.request_log_folder,
         )
-        dataplane = Dataplane(
-            self.repository,
-            self.health,
-            settings.max_body_bytes,
-            control if settings.allow_model_control else None,
-        )
+        allowed = control if settings.allow_model_control else None
+        dataplane = Dataplane(self.repository, self.health, settings.max_body_bytes, allowed)
         self._parts = Parts(
             repository=self.repository,
             apis=_apis(settings, self.repository, self.health, dataplane, self._monitors(drift)),
             health=self.health,
             exchanges=exchanges,
             exposition=self._exposition,
-            metrics_paths=_metrics_paths(settings),
+            metrics_paths=metrics_paths(settings.monitoring_config_file),
             spoken=protocols(settings),
+            offered=_offered(settings),
+            guard=self.entrance.rest,
+            encrypted=self.entrance.rest_tls is not None,
         )
-        services = _services(settings, self.repository, control, self._exposition, dataplane)
-        self.rpc = _rpc_server(settings, services, exchanges, self.health)
+        services = _services(settings, self.repository, allowed, self._exposition, dataplane)
+        self.rpc = _rpc_server(settings, services, exchanges, self.health, self.entrance)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
             self.repository,
@@ -139,9 +153,9 @@ class Process:
             loop: The event loop that answers.
             limits: Limits of a request's head.
         """
-        settings = self.settings
+        settings, guard = self.settings, self.entrance.rest
         return Lane(
-            heads=Heads(self._parts.apis, limits, settings.max_body_bytes),
+            heads=Heads(self._parts.apis, limits, settings.max_body_bytes, guard),
             answering=self._front.answering,
             exchanges=self._parts.exchanges,
             health=self.health,
@@ -149,12 +163,13 @@ class Process:
             outbox=Outbox(loop),
             body_timeout_s=settings.body_timeout_s,
             request_timeout_s=settings.rest_api_timeout_in_ms / 1000,
+            guard=None if guard.is_open else guard,
         )
 
     def tls_context(self) -> SSLContext | None:
         """What REST over TLS needs; None for plain text."""
-        tls = _tls(self.settings, _REST_TLS)
-        return None if tls is None else tls_context(tls)
+        tls = self.entrance.rest_tls
+        return None if tls is None else tls.context()
 
     def hand_on_metrics(self) -> None:
         """Let other workers' scrapes see what this one has counted."""
@@ -164,6 +179,7 @@ class Process:
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""
         self._metrics.worker_started()
+        self.entrance.start()
         self._watcher.start()
         if self.rpc is not None:
             self.rpc.start()
@@ -180,7 +196,12 @@ class Process:
     def stop(self) -> None:
         """Watch no more; what was counted is handed on."""
         self._watcher.stop()
-        self.hand_on_metrics()
+        self.entrance.stop()
+        self._observations.hand_on()
+        self._request_log.close()
+        if self._feedback is not None:
+            self._feedback.close()
+        self._metrics.hand_on()
 
     def _monitors(self, drift: Drift | None) -> Monitors:
         """What is answered of what was asked before, that of a moment ago included."""
@@ -189,11 +210,22 @@ class Process:
             self._observations.hand_on()
             return drift.report(version)  # type: ignore[union-attr]  # given below only if it is
 
-        return Monitors(None if drift is None else report)
+        return Monitors(None if drift is None else report, self._feedback)
 
     def _exposition(self) -> bytes:
         self._observations.hand_on()
         return self._metrics.exposition()
+
+
+def _offered(settings: Settings) -> Offered:
+    return Offered(
+        metrics_paths=tuple(metrics_paths(settings.monitoring_config_file)),
+        vertex_health_route=settings.vertex_health_route,
+        vertex_predict_route=settings.vertex_predict_route,
+        default_model=settings.default_model,
+        model_control=settings.allow_model_control,
+        drift=settings.drift_window_s > 0,
+    )
 
 
 def _apis(
@@ -219,11 +251,57 @@ def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
     return Drift(agreement.folder("drift"), settings.drift_window_s)
 
 
-class _Recorder:
-    """Tells metrics, access log and observations of finished exchanges."""
+def _request_log(settings: Settings, repository: Repository, metrics: Metrics) -> RequestLog:
+    left_out = _names(settings.request_log_leave_out)
+    limits = Limits(
+        settings.request_log_file_bytes,
+        settings.request_log_file_s,
+        settings.request_log_total_bytes,
+    )
+    forms: dict[str, Form] = {TFRECORD: TFRecord(left_out), PARQUET: parquet.Parquet(left_out)}
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog, observations: Observations) -> None:
+    def target(model: str) -> Target | None:
+        """A model's own config wins over the flags."""
+        config = repository.config(model)
+        asked = None if config is None else read_logging(config)
+        if asked is not None:
+            form = COLLECTORS.get(asked.collector, "")
+            return None if asked.problem else Target(form, Path(asked.prefix), asked.share)
+        if settings.request_log_folder is None:
+            return None
+        prefix = settings.request_log_folder / quote(model, safe="")
+        return Target(settings.request_log_format, prefix, settings.request_log_sampling)
+
+    return RequestLog(target, forms, limits, metrics.logged)
+
+
+def _feedback(settings: Settings, metrics: Metrics) -> Feedback | None:
+    if settings.feedback_folder is None:
+        return None
+    left_out = _names(settings.request_log_leave_out)
+    return Feedback(_feedback_store(settings), left_out, metrics.kept, metrics.joined)
+
+
+def _feedback_store(settings: Settings) -> FeedbackStore:
+    return FeedbackStore(cast("Path", settings.feedback_folder), settings.feedback_rows)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+class _Recorder:
+    """Tells metrics, logs and observations of finished exchanges."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        access_log: AccessLog,
+        observations: Observations,
+        audit_log: AuditLog,
+    ) -> None:
         self._metrics = metrics
+        self._audit_log = audit_log
         self._access_log = access_log
         self._observations = observations
         # Most requests are neither slow nor wrong, and those are not logged.
@@ -235,6 +313,8 @@ class _Recorder:
             self._observations.take(exchange)
         if exchange.outcome != "ok" or seconds >= self._log_from_s:
             self._access_log.write(exchange, status, seconds)
+        if exchange.audited:
+            self._audit_log.write(exchange, status)
 
 
 def check_files(settings: Settings) -> None:
@@ -243,30 +323,41 @@ def check_files(settings: Settings) -> None:
     Raises:
         InvalidRequest: One cannot.
     """
-    _metrics_paths(settings)
-    for flag, file in _tls_files(settings).items():
-        if file is not None:
-            check_tls(flag, read_tls(flag, file))
+    metrics_paths(settings.monitoring_config_file)
     if settings.batching_parameters_file is not None and not settings.enable_batching:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     _batching_parameters(settings)
     _session(settings)
+    _check_kept(settings)
+    check_entrance(settings)
+    if settings.verify_versions_with:
+        Signatures(settings.verify_versions_with).check_keys()
 
 
-def _tls_files(settings: Settings) -> dict[str, Path | None]:
-    return {_RPC_TLS: settings.ssl_config_file, _REST_TLS: settings.rest_ssl_config_file}
+def _check_kept(settings: Settings) -> None:
+    """Make sure that what is to be kept of requests can be."""
+    if settings.request_log_format == PARQUET and not parquet.is_installed():
+        raise InvalidRequest("--request_log_format=parquet needs the package pyarrow")
+    if settings.request_log_folder is not None:
+        _check_folder("--request_log_folder", settings.request_log_folder)
+    if settings.feedback_folder is not None:
+        _check_folder("--feedback_folder", settings.feedback_folder)
+        try:
+            _feedback_store(settings).prepare()
+        except sqlite3.Error as error:
+            raise InvalidRequest(
+                f"--feedback_folder: {settings.feedback_folder / FILE} cannot be used: {error}"
+            ) from error
 
 
-def _tls(settings: Settings, flag: str) -> Tls | None:
-    file = _tls_files(settings)[flag]
-    return None if file is None else read_tls(flag, file)
-
-
-def _metrics_paths(settings: Settings) -> list[str]:
-    path = settings.monitoring_config_file
-    further = None if path is None else read_metrics_path(path)
-    return ["/metrics"] if further in {None, "/metrics"} else ["/metrics", str(further)]
+def _check_folder(flag: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"{flag}: {folder} cannot be written: {error.strerror}") from error
 
 
 def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
@@ -303,7 +394,7 @@ def _config_file(settings: Settings) -> ConfigFile | None:
 def _services(
     settings: Settings,
     repository: Repository,
-    control: Control,
+    control: Control | None,
     exposition: Callable[[], bytes],
     dataplane: Dataplane,
 ) -> list[Service]:
@@ -318,7 +409,11 @@ def _services(
 
 
 def _rpc_server(
-    settings: Settings, services: Sequence[Service], exchanges: Exchanges, health: Health
+    settings: Settings,
+    services: Sequence[Service],
+    exchanges: Exchanges,
+    health: Health,
+    entrance: Entrance,
 ) -> RpcServer | None:
     addresses = [f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else []
     if settings.port:
@@ -332,10 +427,8 @@ def _rpc_server(
         "grpc.max_send_message_length": -1,
         **dict(_channel_arguments(settings.grpc_channel_arguments)),
     }
-    tls = _tls(settings, _RPC_TLS)
-    return RpcServer(
-        addresses, services, Calls(exchanges, threads), health, [*options.items()], tls
-    )
+    calls = Calls(exchanges, threads, entrance.rpc)
+    return RpcServer(addresses, services, calls, health, [*options.items()], entrance.rpc_tls)
 
 
 def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
@@ -356,6 +449,8 @@ def _load_options(settings: Settings) -> LoadOptions:
         read_warm_up if settings.enable_model_warmup else None,
         settings.num_request_iterations_for_warmup,
         _batching(settings),
+        Signatures(settings.verify_versions_with).check if settings.verify_versions_with else None,
+        frozenset(it.strip() for it in settings.allow_graph_operations.split(",")),
     )
 
 
@@ -402,4 +497,5 @@ def _repository(settings: Settings, metrics: Metrics) -> Repository:
         load,
         metrics,
         RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000),
+        default_label=settings.default_version_label,
     )

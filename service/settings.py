@@ -16,6 +16,7 @@ from service import VERSION, platforms
 from service.inference.executor import AUTO, EXECUTORS
 from service.inference.signature import DEFAULT_TAGS
 from service.monitoring.access_log import parse_access_log
+from service.monitoring.request_log import PARQUET, TFRECORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +93,12 @@ def _folder(text: str) -> Path:
             "give the folder as --model_base_path"
         )
     return Path(text)
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    if not all(text.split(",")):
+        raise SettingsError(f"is {text!r}; expected paths joined by commas")
+    return tuple(Path(it) for it in text.split(","))
 
 
 def _route(text: str) -> str:
@@ -176,10 +183,26 @@ class Settings:
         meaning="A label may be given to a version that is not served yet.",
         read=_switch,
     )
+    default_version_label: str = _knob(
+        "",
+        "Label of the version that answers where a request names none; without it the newest.",
+        str,
+    )
+    verify_versions_with: tuple[Path, ...] = _knob(
+        (),
+        "Public keys, joined by commas; a version that none of them has signed is refused.",
+        _paths,
+    )
     allow_model_control: bool = _knob(
         default=False,
-        meaning="Callers may load and unload models over Open Inference's repository routes.",
+        meaning="Callers may load, unload and reload models; of callers with keys, who has admin.",
         read=_switch,
+    )
+    model_folders: str = _knob(
+        "",
+        "Folders, joined by commas, below which callers may name models, beside those of the "
+        "models that are configured.",
+        str,
     )
     executor: str = _knob(
         AUTO, f"What runs the model: {', '.join(EXECUTORS)}.", _one_of(*EXECUTORS)
@@ -265,6 +288,38 @@ class Settings:
     rest_ssl_config_file: Path | None = _knob(
         None, "Text form of an SSLConfig: TLS for REST, which TensorFlow Serving has not.", Path
     )
+    allow_anonymous: bool = _knob(
+        default=False,
+        meaning="Anybody who reaches the service may ask it, where no callers are named.",
+        read=_switch,
+    )
+    api_key_file: Path | None = _knob(
+        None, "Callers, what each may do, and hashes of their API keys.", Path
+    )
+    jwt_keys: str = _knob(
+        "", "File or https address of the JWKS whose keys have signed bearer tokens.", str
+    )
+    jwt_issuer: str = _knob("", "The iss that bearer tokens must have.", str)
+    jwt_audience: str = _knob("", "The aud that bearer tokens must have.", str)
+    jwt_scope_claim: str = _knob("scope", "The claim of bearer tokens that lists scopes.", _name)
+    open_metrics: bool = _knob(
+        default=False, meaning="The metrics need no key, so that anybody may scrape.", read=_switch
+    )
+    rate_limit: float = _knob(
+        0.0, "Requests a second that a caller may make; 0 for any number.", _real(0, 10**9)
+    )
+    rate_limit_burst: float = _knob(
+        0.0, "Requests that a caller may make at once; 0 for those of a second.", _real(0, 10**9)
+    )
+    allow_graph_operations: str = _knob(
+        "",
+        "Operations, joined by commas, that a SavedModel may have though they reach beyond it; "
+        "all for any.",
+        str,
+    )
+    audit_log_file: Path | None = _knob(
+        None, "File for the audit log; standard output by default.", Path
+    )
     grpc_channel_arguments: str = _knob(
         "", "Channel arguments of gRPC: name=value,name=value.", _channel_arguments
     )
@@ -292,6 +347,31 @@ class Settings:
     slow_request_ms: float = _knob(
         1000.0, "Milliseconds from which a request counts as slow.", _real(0, 10**9)
     )
+    request_log_folder: Path | None = _knob(
+        None, "Folder for the log of requests and their answers; none by default.", Path
+    )
+    request_log_sampling: float = _knob(1.0, "Share of requests that it takes.", _real(0, 1))
+    request_log_format: str = _knob(
+        TFRECORD, f"Its files' form: {TFRECORD} or {PARQUET}.", _one_of(TFRECORD, PARQUET)
+    )
+    request_log_file_bytes: int = _knob(
+        64 * 2**20, "Bytes from which a file of it is followed by the next.", _whole(1024, 2**40)
+    )
+    request_log_file_s: float = _knob(
+        3600.0, "Seconds from which a file of it is followed by the next.", _real(1, 365 * 86400)
+    )
+    request_log_total_bytes: int = _knob(
+        2**30, "Bytes of a model's files; the oldest go first.", _whole(2048, 2**50)
+    )
+    request_log_leave_out: str = _knob(
+        "", "Features, joined by commas, whose values it does not keep.", str
+    )
+    feedback_folder: Path | None = _knob(
+        None, "Folder that keeps predictions for their true prices to come; none by default.", Path
+    )
+    feedback_rows: int = _knob(
+        1_000_000, "Predictions that it keeps, and true prices.", _whole(1, 10**9)
+    )
     drift_window_s: float = _knob(
         3600.0,
         "Seconds in which requests are looked at for drift from the training; 0 for not at all.",
@@ -303,15 +383,16 @@ class Settings:
     without_effect: tuple[str, ...] = ()
 
 
-# Variables of TensorFlow Serving's image, and the folder that its models lie in there.
-_ENVIRONMENT: Final = ("MODEL_NAME", "MODEL_BASE_PATH")
+# Says in an image, where the command line is the user's, that anybody may ask.
+ALLOW_ANONYMOUS: Final = "HEARTH_ALLOW_ANONYMOUS"
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """Read the flags and, as TensorFlow Serving's image does, two variables.
+    """Read the flags and, as TensorFlow Serving's image does, two variables, and one of ours.
 
     ``MODEL_NAME`` gives the model's name and ``MODEL_BASE_PATH`` the folder in which a
-    folder of that name lies; what ``platforms`` reads wins over them, and flags over all.
+    folder of that name lies; ``HEARTH_ALLOW_ANONYMOUS`` stands for the flag. What
+    ``platforms`` reads wins over them, and flags over all.
 
     Args:
         arguments: The command line behind the program's name.
@@ -336,6 +417,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     settings = Settings(**values)
     _check_ports(settings)
     _check_parallelism(settings)
+    _check_request_log(settings)
     return settings
 
 
@@ -355,6 +437,16 @@ def _check_parallelism(settings: Settings) -> None:
         )
 
 
+def _check_request_log(settings: Settings) -> None:
+    # Each worker has a file under way, and none may go over the whole before it ends.
+    least = (settings.workers + 1) * settings.request_log_file_bytes
+    if settings.request_log_folder is not None and settings.request_log_total_bytes < least:
+        raise SettingsError(
+            f"--request_log_total_bytes is {settings.request_log_total_bytes}, below the {least} "
+            f"of {settings.workers + 1} files of --request_log_file_bytes"
+        )
+
+
 def knobs() -> list[Field[Any]]:
     """The fields of ``Settings`` that are flags."""
     return [knob for knob in fields(Settings) if "meaning" in knob.metadata]
@@ -368,6 +460,9 @@ def _from_environment(environment: Mapping[str, str], named: str | None) -> dict
     base_path = environment.get("MODEL_BASE_PATH")
     if base_path:
         values["model_base_path"] = Path(base_path) / (named or name or Settings.model_name)
+    allowed = environment.get(ALLOW_ANONYMOUS)
+    if allowed:
+        values["allow_anonymous"] = _read(ALLOW_ANONYMOUS, _switch, allowed)
     return values
 
 

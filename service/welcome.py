@@ -33,11 +33,12 @@ def welcome(settings: Settings, models: Sequence[ModelConfig]) -> str:
     lines += [f"  gRPC     {address}" for address in _grpc(settings, host)]
     if settings.rest_api_port:
         scheme = "http" if settings.rest_ssl_config_file is None else "https"
-        lines += _rest(f"{scheme}://{host}:{settings.rest_api_port}", models)
+        url = f"{scheme}://{host}:{settings.rest_api_port}"
+        lines += _rest(url, models, settings.default_version_label)
     return "\n".join(lines)
 
 
-def _rest(url: str, models: Sequence[ModelConfig]) -> list[str]:
+def _rest(url: str, models: Sequence[ModelConfig], label: str) -> list[str]:
     lines = [
         f"  page     {url}/",
         f"  API      {url}/v1/models",
@@ -45,7 +46,7 @@ def _rest(url: str, models: Sequence[ModelConfig]) -> list[str]:
     ]
     if models:
         path = f"{url}/v1/models/{quote(models[0].name, safe='')}:predict"
-        lines += ["Ask it:", f"  curl -d '{_example(models[0])}' {path}"]
+        lines += ["Ask it:", f"  curl -d '{_example(models[0], label)}' {path}"]
     return lines
 
 
@@ -54,17 +55,20 @@ def _grpc(settings: Settings, host: str) -> list[str]:
     return addresses + ([f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else [])
 
 
-def _example(model: ModelConfig) -> str:
-    contract = _newest_contract(model)
+def _example(model: ModelConfig, label: str) -> str:
+    contract = _contract(model, label)
     if contract is None:
         return '{"instances": [[1.0]]}'
     house = {feature.name: feature.typical for feature in contract.features}
     return json.dumps({"instances": [house]}, ensure_ascii=False)
 
 
-def _newest_contract(model: ModelConfig) -> Contract | None:
+def _contract(model: ModelConfig, label: str) -> Contract | None:
+    """What the version says of itself that answers where a request names none."""
     try:
         versions = find_versions(model.base_path)
-        return contracts.read(versions[max(versions)]) if versions else None
+        wanted = [it for it in [model.labels.get(label)] if it in versions]
+        wanted += model.policy.candidates(versions)
+        return contracts.read(versions[wanted[0]]) if wanted else None
     except (OSError, contracts.ContractError):
         return None

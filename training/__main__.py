@@ -1,7 +1,8 @@
 """``python -m training``: train the regressor and publish its next version.
 
 Exit codes: 0 published, or already made from the same; 1 nothing published, with the
-reason; 2 a flag is wrong; 130 and 143 stopped by Ctrl-C and SIGTERM.
+reason; 2 a flag is wrong; 130 and 143 stopped by Ctrl-C and SIGTERM. What else may be done
+with versions, ``training.commands`` knows.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from service import contract
-from training import chatter, fingerprint, flags, publish
-from training.errors import TableError, TrainingError
+from training import chatter, commands, fingerprint, flags, labels, publish, reading, signing
+from training.errors import NotChosenError, TableError, TrainingError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from training.columns import Schema
     from training.evaluate import Metrics
     from training.flags import Order
+    from training.run import Published
     from training.table import Table
 
 
 _PLAIN_FROM, _PLAIN_TO = 0.1, 10_000
-_LOG_WIDTH: Final = 120
 _SIGNALLED: Final = 128  # exit codes above are 128 and a signal's number
 
 
@@ -39,22 +40,30 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    order = flags.parse(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        return _obey(order)
-    except TrainingError as error:
-        print(f"{error}\nNothing was published.", file=sys.stderr)
-        return 1
+        if arguments[:1] and arguments[0] in commands.COMMANDS:
+            return commands.main(arguments)
+        return _train_and_publish(flags.parse(arguments))
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
 
 
+def _train_and_publish(order: Order) -> int:
+    try:
+        return _obey(order)
+    except TrainingError as error:
+        kept = order.keep_served and isinstance(error, NotChosenError)
+        print(f"{error}\nNothing was published.", file=sys.stdout if kept else sys.stderr)
+        return 0 if kept else 1
+
+
 def _obey(order: Order) -> int:
-    described = _content(order.columns) if order.columns else b""
-    data = order.data if order.recipe.target else _content(order.data)
-    made_from = _fingerprint(order, data, described)
+    labels.adopt(order.models, order.name)
+    if order.sign is not None:
+        signing.check(order.sign)
+    made_from = _fingerprint(order)
     made = None if order.force else _already_made(order.model, made_from)
     if made is not None:
         print(f"{made} is already made from the same data, recipe and code.")
@@ -63,52 +72,15 @@ def _obey(order: Order) -> int:
     if "B" in order.recipe.features and not order.recipe.target:
         print("B encodes race: see data/README.md on what this model may not be used for.")
     with ExitStack() as stack:
-        _train(order, _read(order, data, described, stack), made_from)
+        _train(order, reading.read(order, stack, sys.stdout), made_from)
     return 0
 
 
-def _read(order: Order, data: bytes | Path, described: bytes, stack: ExitStack) -> Table:
-    """Read and check the table; what it needs on the disk goes when the stack ends.
-
-    Raises:
-        TableError: It cannot be used.
-        PublishError: The models folder cannot be written.
-    """
-    # Heavy libraries are imported when they are needed: pandas once a run must be made,
-    # TensorFlow once the table is known to be right.
-    from training import table  # noqa: PLC0415
-
-    if isinstance(data, bytes):
-        return table.boston(data, str(order.data), order.recipe)
-    from rich.console import Console  # noqa: PLC0415
-
-    from training import inference, own  # noqa: PLC0415
-
-    place = own.Place(data, described, str(order.columns))
-    if data.stat().st_size < order.stream_mb * 10**6:
-        read, found = own.read(place, order.recipe)
-    else:
-        print(f"{data} streams: it has at least --stream_mb {order.stream_mb} MB.")
-        folder = stack.enter_context(publish.hidden_folder(order.models))
-        read, found = own.stream(place, order.recipe, folder)
-    console = Console()
-    # Where nobody sets a width, a log's lines may be longer than the 80 of old terminals.
-    inference.show(found, read, console if console.is_terminal else Console(width=_LOG_WIDTH))
-    return read
-
-
-def _fingerprint(order: Order, data: bytes | Path, described: bytes) -> fingerprint.Fingerprint:
+def _fingerprint(order: Order) -> fingerprint.Fingerprint:
     try:
-        return fingerprint.take(order.recipe, data, described)
+        return reading.fingerprint_of(order)
     except OSError as error:
-        raise TableError(str(order.data), [f"{error.strerror}"]) from error
-
-
-def _content(data: Path) -> bytes:
-    try:
-        return data.read_bytes()
-    except OSError as error:
-        raise TableError(str(data), [f"{error.strerror}"]) from error
+        raise TableError(str(error.filename), [f"{error.strerror}"]) from error
 
 
 def _already_made(model: Path, made_from: fingerprint.Fingerprint) -> Path | None:
@@ -145,8 +117,28 @@ def _train(order: Order, table: Table, made_from: fingerprint.Fingerprint) -> No
             f"({seen.low:.1%} to {seen.high:.1%}), on average {_width(seen.width)} wide"
         )
     print(f"Exported models differ from Keras by at most {max(published.agreement.values()):.1e}.")
+    for line in _choice(published):
+        print(line)
     print(f"Published {published.version}")
     print(f"Report    {published.page}")
+
+
+def _choice(published: Published) -> list[str]:
+    """How it did beside the stable version, and what it is now."""
+    from training import gate  # noqa: PLC0415 - heavy
+
+    judged, labelled = published.gate, published.labels
+    lines = []
+    if judged is not None:
+        better = "Better" if judged.passed else "Not better, and published by force"
+        lines.append(f"{better}: {gate.say(judged, published.unit)}.")
+    if labelled[labels.CANDIDATE] != labelled[labels.STABLE]:
+        lines.append(
+            f"Version {labelled[labels.CANDIDATE]} is candidate, version "
+            f"{labelled[labels.STABLE]} stable; python -m training promote (make promote) "
+            "makes the candidate stable."
+        )
+    return lines
 
 
 def _tell(metrics: Metrics, schema: Schema) -> None:

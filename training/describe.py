@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from service.contract import LOWER, UPPER, Contract, Distribution, Feature, Golden, Lineage, Target
-from training import histogram
+from service.contract import (
+    LOWER,
+    UPPER,
+    Contract,
+    Distribution,
+    Feature,
+    Golden,
+    HeldOut,
+    Lineage,
+    Target,
+)
+from training import fingerprint, histogram
 from training.signatures import INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from training.split import Rows
 
 _GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
+_HELD_OUT_ROWS: Final = 1000  # as many points as a picture can show
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,9 @@ def lineage(data: str, made_from: Fingerprint) -> Lineage:
         data_sha256=made_from.data_sha256,
         code_sha256=made_from.code_sha256,
         packages=made_from.packages,
+        recipe_sha256=fingerprint.hash_recipe(made_from.recipe),
+        seed=made_from.recipe.get("seed"),
+        commit=fingerprint.commit(),
     )
 
 
@@ -145,6 +159,21 @@ def golden(
         for signature, it in intervals.outputs(predictions).items()
     }
     return Golden(instances, tuple(float(one) for one in predictions), bounds)
+
+
+def held_out(test: Rows, predictions: NDArray[np.floating]) -> HeldOut:
+    """Keep test rows with what the network predicts for them and what is true.
+
+    Args:
+        test: The rows; they lie in a random order, so the first are a sample.
+        predictions: ``[n]``, in the target's unit.
+    """
+    rows = test.frame[list(test.features)].to_numpy(np.float64)[:_HELD_OUT_ROWS]
+    return HeldOut(
+        tuple(tuple(None if np.isnan(one) else float(one) for one in row) for row in rows),
+        tuple(float(one) for one in predictions[:_HELD_OUT_ROWS]),
+        tuple(float(one) for one in test.prices[:_HELD_OUT_ROWS]),
+    )
 
 
 def _feature(column: Column, train: Rows) -> Feature:

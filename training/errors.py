@@ -9,6 +9,10 @@ published.
     ├── DivergedError       the loss is no longer a number
     ├── NotBetterError      the network is no better than predicting the mean
     ├── DisagreementError   what was exported answers differently from what was trained
+    ├── NotChosenError      the network is not better than the stable version
+    ├── CompareError        two versions cannot be compared
+    ├── LabelsError         a label cannot be where it is asked to be
+    ├── SigningError        a version cannot be signed
     └── PublishError        the models folder cannot be written
 """
 
@@ -65,6 +69,22 @@ class NotBetterError(TrainingError):
 
 class DisagreementError(TrainingError):
     """What was exported answers differently from what was trained."""
+
+
+class NotChosenError(TrainingError):
+    """The network is not better than the stable version."""
+
+
+class CompareError(TrainingError):
+    """Two versions cannot be compared, or one cannot be made again."""
+
+
+class LabelsError(TrainingError):
+    """A label cannot be where it is asked to be."""
+
+
+class SigningError(TrainingError):
+    """A version cannot be signed."""
 
 
 class PublishError(TrainingError):

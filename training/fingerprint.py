@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import subprocess
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from training.recipe import Recipe
+
+# What is stored beside a recipe's knobs.
+DESCRIBED: Final = "columns_sha256"
+STREAMED: Final = "streamed"
 
 # Those that shape the weights, or the files that hold them.
 _PACKAGES: Final = ("tensorflow", "keras", "numpy", "pandas")
@@ -43,23 +48,28 @@ class Fingerprint:
     packages: dict[str, str]
 
 
-def take(recipe: Recipe, data: bytes | Path, described: bytes = b"") -> Fingerprint:
+def take(
+    recipe: Recipe, data: bytes | Path, described: bytes = b"", *, streamed: bool = False
+) -> Fingerprint:
     """Take the fingerprint of a run before it is made.
 
     Args:
         recipe: How it would train.
         data: The table's bytes, or where they are.
         described: What is said of the table's columns; kept beside the recipe, by its hash.
+        streamed: Whether the table is not kept in memory; kept beside the recipe too.
 
     Raises:
         OSError: The table cannot be read.
     """
     knobs: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(asdict(recipe)))
     if described:
-        knobs["columns_sha256"] = hashlib.sha256(described).hexdigest()
+        knobs[DESCRIBED] = hashlib.sha256(described).hexdigest()
+    if streamed:
+        knobs[STREAMED] = True
     return Fingerprint(
         recipe=knobs,
-        data_sha256=_hash(data),
+        data_sha256=hash_data(data),
         code_sha256=hash_files(_code()),
         packages={name: version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
@@ -72,11 +82,29 @@ def of(described: contract.Contract) -> Fingerprint:
     return Fingerprint(described.recipe, lineage.data_sha256, lineage.code_sha256, lineage.packages)
 
 
-def _hash(data: bytes | Path) -> str:
+def hash_data(data: bytes | Path) -> str:
+    """Hash a table's bytes, or the file that has them."""
     if isinstance(data, bytes):
         return hashlib.sha256(data).hexdigest()
     with data.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_recipe(recipe: dict[str, Any]) -> str:
+    """Hash a recipe, whatever the order of its knobs."""
+    return hashlib.sha256(msgspec.json.encode(recipe, order="sorted")).hexdigest()
+
+
+def commit() -> str:
+    """The commit that the code stands at, with ``-dirty`` where it was changed; empty for none."""
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
+    try:
+        said = subprocess.run(  # noqa: S603 - nothing of it comes from outside
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.strip()
 
 
 def hash_files(files: Iterable[tuple[str, bytes]]) -> str:

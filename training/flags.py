@@ -10,10 +10,18 @@ from typing import Any, Final, NoReturn
 
 from training import recipe
 from training.errors import RecipeError
+from training.rules import Rules
 
+_DESCRIPTION: Final = "Train a regressor and publish it as the model's candidate, if it is better."
+_PLACES: Final = (
+    "data", "models", "force", "tensorboard", "alpha", "keep_served", "sign", "stream_mb",
+)  # fmt: skip
+DATA: Final = Path("data/boston_housing.csv")
+# What the library says of a value that one of ours refuses: "argument --name: is ...".
+_ARGUMENT: Final = re.compile(r"^argument (--\w+): (?=is )")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+|^[_.-]+")
-_DESCRIPTION: Final = ".columns.toml"  # in place of the table's own ending
+_COLUMNS: Final = ".columns.toml"  # in place of the table's own ending
 
 
 @dataclass(frozen=True)
@@ -25,8 +33,12 @@ class Order:
         data: The table.
         models: The folder that holds a folder a model.
         name: The model's name.
-        force: Train even if the newest version is already made from the same.
+        force: Train even if the newest version is already made from the same, and publish
+            what is not better than the stable version.
         tensorboard: The folder for TensorBoard's logs, or None for none.
+        alpha: The p value up to which a network counts as better than the stable version.
+        keep_served: A network that is not better is no failure.
+        sign: The private key to sign the version with, or None for none.
         columns: The file that describes the table's columns, or None for none.
         stream_mb: Size from which a table is not kept in memory, MB.
     """
@@ -37,6 +49,9 @@ class Order:
     name: str
     force: bool
     tensorboard: Path | None = None
+    alpha: float = 0.05
+    keep_served: bool = False
+    sign: Path | None = None
     columns: Path | None = None
     stream_mb: int = 200
 
@@ -45,22 +60,27 @@ class Order:
         """The folder that holds the model's versions."""
         return self.models / self.name
 
+    @property
+    def rules(self) -> Rules:
+        """When a network may be published beside a stable version."""
+        return Rules(self.alpha, forced=self.force)
 
-_PLACES: Final = ("data", "models", "force", "tensorboard", "stream_mb")
 
-
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage of every flag."""
 
     def error(self, message: str) -> NoReturn:
+        """End the command with status 2."""
+        message = _ARGUMENT.sub(r"\1 ", message)
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser: the places first, then one flag for each knob of the recipe."""
-    made = _Parser(
+    made = Parser(
         prog="python -m training",
-        description="Train a regressor and publish it as the model's next version.",
+        description=_DESCRIPTION,
+        epilog=_commands(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -95,20 +115,22 @@ def parse(arguments: list[str]) -> Order:
     except RecipeError as error:
         reader.error(f"--{error}")
     places = {name: given[name] for name in _PLACES}
-    places["name"] = _name(given, reader)
+    places["name"] = given["name"] or named_after(given["data"], given["target"])
     places["columns"] = _columns(given, reader)
     return Order(made, **places)
 
 
-def _name(given: dict[str, Any], reader: argparse.ArgumentParser) -> str:
-    """The model's name; that of a table of one's own is the table's."""
-    name: str | None = given["name"]
-    if name is None:
-        stem = given["data"].stem if given["target"] else "housing"
-        name = _NOT_NAME.sub("_", stem).lstrip("_.-") or "model"
-    if not _NAME.fullmatch(name):
-        reader.error(f"--name is {name!r}, outside letters, digits and _ . -")
-    return name
+def named_after(data: Path, target: str | None) -> str:
+    """The name of a model that nobody names: a table of one's own gives its own."""
+    if not target:
+        return "housing"
+    return _NOT_NAME.sub("_", data.stem).lstrip("_.-") or "model"
+
+
+def described_beside(data: Path) -> Path | None:
+    """The file beside a table that describes its columns, if it is there."""
+    beside = data.with_suffix(_COLUMNS)
+    return beside if beside.exists() else None
 
 
 def _columns(given: dict[str, Any], reader: argparse.ArgumentParser) -> Path | None:
@@ -116,24 +138,56 @@ def _columns(given: dict[str, Any], reader: argparse.ArgumentParser) -> Path | N
     asked: Path | None = given["columns"]
     if asked is not None and not given["target"]:
         reader.error("--columns goes with --target")
-    if asked is not None or not given["target"]:
-        return asked
-    beside: Path = given["data"].with_suffix(_DESCRIPTION)
-    return beside if beside.exists() else None
+    return asked or (described_beside(given["data"]) if given["target"] else None)
+
+
+def add_model(made: argparse.ArgumentParser, name: str | None = "housing") -> None:
+    """Add the flags that say which model is meant.
+
+    Args:
+        made: Gets them.
+        name: What the model is called where nobody says; None to find it out.
+    """
+    add = made.add_argument
+    add("--models", type=Path, default=Path("models"), help="folder of the models")
+    add("--name", type=_name, default=name, help="the model's name, and its folder there")
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"is {text!r}, outside letters, digits and _ . -")
+    return text
+
+
+def _alpha(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"is {text!r}, not a number") from None
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"is {value:g}, outside (0, 1)")
+    return value
+
+
+def _commands() -> str:
+    from training.commands import COMMANDS  # noqa: PLC0415 - it imports this module
+
+    lines = [f"  {name:10}{command.says}" for name, command in COMMANDS.items()]
+    return "\n".join(["commands (python -m training COMMAND --help):", *lines])
 
 
 def _add_places(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
-    table = "the table, as CSV or Parquet"
-    add("--data", type=Path, default=Path("data/boston_housing.csv"), help=table)
+    add("--data", type=Path, default=DATA, help="the table, as CSV or Parquet")
     described = "what its columns mean (the table's name with .columns.toml, if that is there)"
     add("--columns", type=Path, metavar="FILE", help=described)
     streamed = "size from which the table is not kept in memory, MB (default 200)"
     add("--stream_mb", type=int, default=200, metavar="MB", help=streamed)
-    add("--models", type=Path, default=Path("models"), help="folder of the models")
-    named = "the model's name, and its folder in --models (housing, or the table's name)"
-    add("--name", help=named)
-    add("--force", action="store_true", help="train even if nothing changed")
+    add_model(made, None)
+    add("--force", action="store_true", help="train if nothing changed too; publish if not better")
+    add("--alpha", type=_alpha, default=0.05, help="p value up to which it counts as better (0.05)")
+    add("--keep_served", action="store_true", help="end with 0 too if it is not better")
+    add("--sign", type=Path, metavar="KEY", help="private key (PEM) to sign the version with")
     add("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's logs there")
 
 

@@ -17,17 +17,17 @@ from training import chunks, description
 from training.columns import Column, Schema
 from training.errors import TableError
 from training.feed import Feed, Sample, Writer
+from training.recipe import Recipe
 from training.split import Rows, Split, split
 from training.survey import Survey, as_texts, values, with_target
 from training.table import LEAST_ROWS, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from training.recipe import Recipe
     from training.survey import Look
 
 # Rows of each side that are held in memory of a table that streams.
@@ -42,12 +42,10 @@ class Place:
     Attributes:
         path: The table.
         described: What is said of its columns, as TOML; empty for nothing.
-        described_in: What messages call that.
     """
 
     path: Path
     described: bytes = b""
-    described_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,11 @@ def read(place: Place, recipe: Recipe) -> tuple[Table, Found]:
     rows = split(frame, found.features, recipe.split_seed, recipe.train_share, recipe.target)
     schema = _schema(found, rows.train, recipe)
     coded = Split(_coded(rows.train, schema), _coded(rows.test, schema))
-    return Table(schema, coded, rows=len(frame)), found
+
+    def whole(names: Sequence[str]) -> pd.DataFrame:
+        return frame if set(names) <= set(frame) else _whole(place, recipe, names)
+
+    return Table(schema, coded, rows=len(frame), frame=whole), found
 
 
 def stream(place: Place, recipe: Recipe, folder: Path) -> tuple[Table, Found]:
@@ -120,7 +122,29 @@ def stream(place: Place, recipe: Recipe, folder: Path) -> tuple[Table, Found]:
     count = _write(path, found, schema, recipe)
     seen = _coded(watched, schema) if recipe.validation_share else held
     feed = Feed(path, len(found.features), count, seen)
-    return Table(schema, Split(_coded(train, schema), held), feed, found.survey.rows), found
+    rows = Split(_coded(train, schema), held)
+    return Table(schema, rows, feed, found.survey.rows, lambda _: test.frame), found
+
+
+def whole(place: Place, target: str, names: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a whole table, its rows in their order.
+
+    Args:
+        place: Where it is.
+        target: Rows without it are left out.
+        names: The others: numbers as float64, categories as texts.
+
+    Raises:
+        TableError: One of them is not there, or of no use.
+    """
+    return _whole(place, Recipe(features=(), target=target), names)
+
+
+def _whole(place: Place, recipe: Recipe, names: Sequence[str]) -> pd.DataFrame:
+    kept: list[pd.DataFrame] = []
+    asked = tuple(name for name in dict.fromkeys(names) if name != recipe.target)
+    found = _look(place, replace(recipe, features=asked), lambda chunk, _: kept.append(chunk))
+    return pd.concat([_typed(it, found, recipe.target) for it in kept])
 
 
 class _Sides:
@@ -144,7 +168,7 @@ def _look(place: Place, recipe: Recipe, keep: Callable[[pd.DataFrame, Survey], N
         TableError: It is no such table; the error has every problem.
     """
     source = chunks.source(place.path)
-    said = description.read(place.described, place.described_in, source.names)
+    said = description.read(place.described, f"the description of {place.path.name}", source.names)
     wanted = _wanted(place, source.names, recipe)
     survey = Survey(wanted, recipe.target, source.place, said)
     for chunk in source.chunks(wanted):

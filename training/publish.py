@@ -34,6 +34,35 @@ def newest(model: Path) -> Path | None:
     return max(numbered, key=lambda path: int(path.name), default=None)
 
 
+def numbers(model: Path) -> list[int]:
+    """The numbers of the versions, ascending.
+
+    Args:
+        model: The folder that holds the model's versions.
+    """
+    return sorted(int(path.name) for path in _numbered(model) if path.is_dir())
+
+
+def write_beside(path: Path, content: bytes) -> None:
+    """Write a file beside its place, durable, and rename it into it.
+
+    Args:
+        path: Its place, in a folder that is there.
+        content: What it holds.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        beside.write_bytes(content)
+        _sync_one(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync_one(path.parent)
+
+
 @contextmanager
 def hidden_folder(model: Path) -> Iterator[Path]:
     """A new folder to build a version in; what is not published by the end is removed.

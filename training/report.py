@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract
+    from service.contract import Contract, Estimate
     from training.columns import Column, Schema
     from training.coverage import Seen
+    from training.data_card import DataCard
     from training.fit import History
     from training.split import Split
 
@@ -56,6 +57,7 @@ class Story:
         predicted: What the network predicts for the test rows, ``[n]``, in the target's unit.
         seen: Test rows with their intervals, by level.
         agreement: How far the exported models stray, in the same unit, by place.
+        data: What people know of the table; None for nothing.
     """
 
     contract: Contract
@@ -65,6 +67,7 @@ class Story:
     predicted: NDArray[np.floating]
     seen: dict[float, Seen]
     agreement: dict[str, float]
+    data: DataCard | None = None
 
 
 class Picture(NamedTuple):
@@ -130,6 +133,7 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         recipe=_recipe(story.contract.recipe),
         correlations=_correlations(story.split, story.schema),
         agreement=story.agreement,
+        data=story.data,
         typed=any(it.is_category or it.optional for it in story.schema.of(features)),
         validated=_validated(story.contract.recipe, story.schema),
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
@@ -148,6 +152,7 @@ def environment() -> jinja2.Environment:
     )
     made.filters["base64"] = lambda image: base64.b64encode(image).decode()
     made.filters["measured"] = measured
+    made.filters["estimate"] = estimate
     return made
 
 
@@ -156,6 +161,19 @@ def measured(value: float, digits: int = 2) -> str:
     if value and abs(value) < _SMALL:
         return f"{value:.3g}"
     return f"{value:.{digits}f}"
+
+
+def estimate(figure: Estimate, form: str = ".2f") -> str:
+    """A figure and its interval as text.
+
+    Args:
+        figure: The figure.
+        form: How a number is written.
+    """
+    value = format(figure.value, form)
+    if figure.low is None or figure.high is None:
+        return value
+    return f"{value} ({figure.low:{form}} to {figure.high:{form}})"
 
 
 def _pictures(story: Story) -> dict[str, Picture]:

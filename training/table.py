@@ -20,7 +20,7 @@ from training.errors import TableError
 from training.split import Split, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from training.feed import Feed
     from training.recipe import Recipe
@@ -40,12 +40,15 @@ class Table:
         split: Its rows, as the network reads them. Of a table that streams, a sample of them.
         feed: All training rows of a table that streams.
         rows: How many rows there are in all.
+        frame: Gives some columns of the whole table by name, its rows in their order; of one
+            that streams, rows that test.
     """
 
     schema: Schema
     split: Split
     feed: Feed | None = None
     rows: int = 0
+    frame: Callable[[Sequence[str]], pd.DataFrame] | None = None
 
 
 def boston(content: bytes, name: str, recipe: Recipe) -> Table:
@@ -61,7 +64,7 @@ def boston(content: bytes, name: str, recipe: Recipe) -> Table:
     """
     frame = read(content, name)
     rows = split(frame, recipe.features, recipe.split_seed, recipe.train_share)
-    return Table(BOSTON, rows, rows=len(frame))
+    return Table(BOSTON, rows, rows=len(frame), frame=lambda _: frame)
 
 
 def read(content: bytes, name: str) -> pd.DataFrame:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import flask
 from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
-from service.http.messages import REQUEST_ID_HEADER, Request, Response, find_api
+from service.http.flask_messages import (
+    current_exchange,
+    keep_exchange,
+    raw_path,
+    to_flask,
+    to_request,
+)
+from service.http.messages import EXCHANGE, REQUEST_ID_HEADER, Response, find_api
+from service.http.pages import add_pages
 from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
+from service.security.guard import Guard
+from service.security.headers import browser_headers
 from service.web import page
-from service.web.index import describe
+from service.web.openapi import Offered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from service.exchange import Exchange, Exchanges
+    from service.exchange import Exchanges
     from service.health import Health
     from service.http.messages import Api
     from service.repository.repository import Repository
-
-_EXCHANGE: Final = "hearth.exchange"
-_HTML: Final = "text/html; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,9 @@ class Parts:
         exposition: The metrics' text.
         metrics_paths: Where it is to be had.
         spoken: The protocols with their routes and services, to tell programs.
+        offered: The routes that settings turn on, for the OpenAPI document.
+        guard: Says who may do what; it is asked before Flask is.
+        encrypted: Whether callers come over TLS.
     """
 
     repository: Repository
@@ -49,13 +59,16 @@ class Parts:
     exposition: Callable[[], bytes]
     metrics_paths: Sequence[str] = ("/metrics",)
     spoken: Mapping[str, Any] = field(default_factory=dict)
+    offered: Offered = field(default_factory=Offered)
+    guard: Guard = field(default_factory=Guard)
+    encrypted: bool = False
 
 
 def create_app(parts: Parts) -> flask.Flask:
     """Make the application."""
-    app = flask.Flask(page.__name__)  # its folder has templates and static files
+    app = flask.Flask(page.__name__, static_folder=None)  # its folder has the templates
     _add_recording(app, parts)
-    _add_pages(app, parts)
+    add_pages(app, parts)
     _add_operations(app, parts)
     app.register_error_handler(Exception, _answer_error)
     return app
@@ -65,73 +78,57 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     @app.before_request
     def begin() -> flask.Response | None:
         request = flask.request
-        exchange = parts.exchanges.begin(
-            request.method,
-            _raw_path(),
-            request.remote_addr or "",
-            request.headers.get(REQUEST_ID_HEADER),
-        )
-        request.environ[_EXCHANGE] = exchange
+        exchange = request.environ.get("asgi.scope", {}).get(EXCHANGE)
+        if exchange is None:  # nobody stands before Flask
+            exchange = parts.exchanges.begin(
+                request.method,
+                raw_path(),
+                request.remote_addr or "",
+                request.headers.get(REQUEST_ID_HEADER),
+            )
+        keep_exchange(exchange)
         # A protocol's routes are its own: any method, any path below, its own errors.
         api = find_api(parts.apis, exchange.path)
-        return None if api is None else _flask(api.answer(_request(exchange.path), exchange))
+        return None if api is None else to_flask(api.answer(to_request(exchange.path), exchange))
 
     @app.after_request
     def end(response: flask.Response) -> flask.Response:
-        exchange = _exchange()
+        exchange = current_exchange()
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
+        response.headers.update(browser_headers(exchange.path, encrypted=parts.encrypted))
         parts.exchanges.end(exchange, response.status_code)
         return response
-
-
-def _add_pages(app: flask.Flask, parts: Parts) -> None:
-    @app.get("/")
-    def index() -> flask.Response:
-        _exchange().route = "page"
-        accepted = flask.request.accept_mimetypes
-        if accepted.best_match(["application/json", "text/html"]) == "text/html":
-            text = flask.render_template("page.html", models=page.views(parts.repository))
-            return _flask(Response(200, text.encode(), _HTML))
-        told = describe(parts.repository, parts.spoken, parts.metrics_paths)
-        return _flask(Response(200, json_body.encode(told)))
-
-    # The path is read as it came: a model's name may hold an encoded slash.
-    @app.get("/report/<path:_>", merge_slashes=False)
-    def report(_: str) -> flask.Response:
-        _exchange().route = "report"
-        folder, name = page.find_report(parts.repository, _raw_path())
-        return flask.send_from_directory(folder, name)
 
 
 def _add_operations(app: flask.Flask, parts: Parts) -> None:
     @app.get("/livez")
     def livez() -> flask.Response:
         # The process answers: that is all that liveness says.
-        _exchange().route = "livez"
-        return _flask(Response(200, json_body.encode({"live": True})))
+        current_exchange().route = "livez"
+        return to_flask(Response(200, json_body.encode({"live": True})))
 
     @app.get("/readyz")
     def readyz() -> flask.Response:
-        _exchange().route = "readyz"
+        current_exchange().route = "readyz"
         problem = parts.health.problem()
         if not problem:
             problems = parts.repository.problems()
             told = {"ready": True, "problems": problems} if problems else {"ready": True}
-            return _flask(Response(200, json_body.encode(told)))
-        _exchange().outcome = NotReady.__name__
-        _exchange().error = problem
-        return _flask(Response(503, json_body.encode({"ready": False, "reason": problem})))
+            return to_flask(Response(200, json_body.encode(told)))
+        current_exchange().outcome = NotReady.__name__
+        current_exchange().error = problem
+        return to_flask(Response(503, json_body.encode({"ready": False, "reason": problem})))
 
     def metrics() -> flask.Response:
-        _exchange().route = "metrics"
-        return _flask(Response(200, parts.exposition(), CONTENT_TYPE))
+        current_exchange().route = "metrics"
+        return to_flask(Response(200, parts.exposition(), CONTENT_TYPE))
 
     for path in parts.metrics_paths:
         app.add_url_rule(path, f"metrics {path}", metrics)
 
 
 def _answer_error(error: Exception) -> flask.Response:
-    exchange = _exchange()
+    exchange = current_exchange()
     if isinstance(error, HTTPException):
         exchange.outcome = type(error).__name__
         exchange.error = f"{exchange.method} {exchange.path}: {error.name}"
@@ -140,35 +137,4 @@ def _answer_error(error: Exception) -> flask.Response:
         response.content_type = "application/json"
         return response
     status, body = encode_error(exchange.failed(error))
-    return _flask(Response(status, body))
-
-
-def _exchange() -> Exchange:
-    return cast("Exchange", flask.request.environ[_EXCHANGE])
-
-
-def _raw_path() -> str:
-    """The path as it came: percent-encoded, where the server passes it on so."""
-    environ: dict[str, Any] = flask.request.environ
-    scope = environ.get("asgi.scope")
-    if scope is not None and scope.get("raw_path"):
-        return str(scope["raw_path"].decode("latin-1"))
-    target = str(environ.get("REQUEST_URI") or flask.request.path)
-    return target.partition("?")[0]
-
-
-def _request(path: str) -> Request:
-    request = flask.request
-    return Request(
-        method=request.method,
-        path=path,
-        query=request.environ.get("QUERY_STRING", ""),
-        headers={name.lower(): value for name, value in request.headers},
-        body=request.get_data(),
-    )
-
-
-def _flask(response: Response) -> flask.Response:
-    made = flask.Response(response.body, response.status, content_type=response.content_type)
-    made.headers.extend(response.headers)
-    return made
+    return to_flask(Response(status, body))

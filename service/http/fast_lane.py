@@ -8,12 +8,14 @@ knows only where a request ends and how an answer is framed.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from service.errors import DeadlineExceeded, RequestTimeout
+from service.errors import DeadlineExceeded, HearthError, RequestTimeout
+from service.http import gate
 from service.http.answering import Pending
 from service.http.heads import END
 from service.http.messages import CLIENT_LEFT, REQUEST_ID_HEADER, Request, Response
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from service.health import Health
     from service.http.answering import Answering
     from service.http.heads import Head, Heads
+    from service.security.guard import Guard
 
 # Requests that came at once and are answered in one go, before others have their turn.
 _IN_ONE_GO: Final = 32
@@ -89,6 +92,7 @@ class Lane:
         outbox: Sends answers.
         body_timeout_s: Seconds that a body may take to arrive.
         request_timeout_s: Seconds that a request may take once it is there.
+        guard: Says who may come in; None where anybody may.
     """
 
     heads: Heads
@@ -99,15 +103,19 @@ class Lane:
     outbox: Outbox
     body_timeout_s: float
     request_timeout_s: float
+    guard: Guard | None = None
 
 
 class _Body:
     """A body that has not come whole yet."""
 
-    __slots__ = ("head", "missing", "parts", "timer")
+    __slots__ = ("exchange", "head", "missing", "parts", "timer")
 
-    def __init__(self, head: Head, part: bytes, timer: asyncio.TimerHandle) -> None:
+    def __init__(
+        self, head: Head, exchange: Exchange, part: bytes, timer: asyncio.TimerHandle
+    ) -> None:
         self.head = head
+        self.exchange = exchange
         self.parts = [part]
         self.missing = head.body_bytes - len(part)
         self.timer = timer
@@ -134,6 +142,7 @@ class FastLane:
         transport: Where answers go.
         client: The caller's address.
         hand_over: Takes bytes that turn out not to be for the lane when they did not just come.
+        certificate: The names of the caller's certificate.
     """
 
     def __init__(
@@ -142,6 +151,7 @@ class FastLane:
         transport: asyncio.Transport,
         client: str,
         hand_over: Callable[[bytes], None],
+        certificate: tuple[str, ...] = (),
     ) -> None:
         self._lane = lane
         self._heads = lane.heads
@@ -152,6 +162,8 @@ class FastLane:
         self._transport = transport
         self._client = client
         self._hand_over = hand_over
+        self._guard = lane.guard
+        self._certificate = certificate
         self._body: _Body | None = None
         self._waiting: _Waiting | None = None
         self._queued = bytearray()
@@ -189,12 +201,31 @@ class FastLane:
         if head is None or head.shortcut is None or len(data) != end + head.body_bytes:
             return False
         exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
-        short = head.shortcut(data[end:], exchange)
+        body = data[end:]
+        short = None if self._guard is None else self._refusal(self._guard, head, exchange)
         if short is None:
-            return False
+            short = head.shortcut(body, exchange)
+        if short is None:
+            self._write(self._start(head, body, exchange))
+            return True
         self._exchanges.end(exchange, short.status)
         self._write(self._framed(short, exchange))
         return True
+
+    def _refusal(self, guard: Guard, head: Head, exchange: Exchange) -> Response | None:
+        """The answer to a request that may not come in; None if it may."""
+        asked = head.asked
+        if asked is None:
+            return None
+        if self._certificate or guard.limits_addresses:
+            client = self._client if guard.limits_addresses else ""
+            asked = asked._replace(certificate=self._certificate, client=client)
+        try:
+            exchange.caller = guard.admit(asked)
+        except HearthError as error:
+            request = Request("POST", head.path, head.query, head.headers)
+            return gate.refuse(head.api, error, request, exchange)
+        return None
 
     def close(self) -> None:
         """The client has left."""
@@ -217,8 +248,7 @@ class FastLane:
             whole = end + head.body_bytes
             if len(data) < whole:
                 self._write(answers)
-                self._expect_body(head, data[end:])
-                return b""
+                return b"" if self._expect_body(head, data[end:]) else data
             answer = self._answer(head, data[end:whole])
             data = data[whole:]
             if answer is None:
@@ -236,6 +266,15 @@ class FastLane:
     def _answer(self, head: Head, body: bytes) -> bytes | None:
         """The answer to a request; None if it is made elsewhere."""
         exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        if self._guard is not None:
+            refused = self._refusal(self._guard, head, exchange)
+            if refused is not None:
+                self._exchanges.end(exchange, refused.status)
+                return self._framed(refused, exchange)
+        return self._start(head, body, exchange)
+
+    def _start(self, head: Head, body: bytes, exchange: Exchange) -> bytes | None:
+        """The answer to a request that may come in; None if it is made elsewhere."""
         request = Request("POST", head.path, head.query, head.headers, body)
         answer = self._lane.answering.start(head.api, request, exchange, light=head.light)
         if isinstance(answer, Pending):
@@ -252,7 +291,7 @@ class FastLane:
             response = Response(response.status, response.body, response.content_type, further)
         return framed(response, exchange.request_id)
 
-    def _write(self, answers: bytes) -> None:
+    def _write(self, answers: bytes | None) -> None:
         if answers:
             self._outbox.send(self._transport, answers)
         if self._ending:
@@ -320,9 +359,14 @@ class FastLane:
         if rest:
             self._hand_over(rest)
 
-    def _expect_body(self, head: Head, part: bytes) -> None:
+    def _expect_body(self, head: Head, part: bytes) -> bool:
+        """Wait for the rest of a body; of a request that may not come in, gunicorn does not."""
+        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        if self._guard is not None and self._refusal(self._guard, head, exchange) is not None:
+            return False
         timer = self._lane.loop.call_later(self._lane.body_timeout_s, self._refuse_body)
-        self._body = _Body(head, part, timer)
+        self._body = _Body(head, exchange, part, timer)
+        return True
 
     def _collect(self, body: _Body, data: bytes) -> bytes:
         """Add to the body that is missing; answer it if it is whole.
@@ -338,7 +382,8 @@ class FastLane:
         data = data[body.missing :]
         self._body = None
         body.timer.cancel()
-        answer = self._answer(body.head, b"".join(body.parts))
+        body.exchange.started_s = time.perf_counter()
+        answer = self._start(body.head, b"".join(body.parts), body.exchange)
         if answer is None:
             self._queue(data)
             return b""
@@ -349,8 +394,8 @@ class FastLane:
         body, self._body = self._body, None
         if body is None or self._closed:
             return
-        head = body.head
-        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        head, exchange = body.head, body.exchange
+        exchange.started_s = time.perf_counter()
         request = Request("POST", head.path, head.query, head.headers)
         error = RequestTimeout(f"the body did not arrive within {self._lane.body_timeout_s:g} s")
         response = head.api.fail(error, request, exchange)

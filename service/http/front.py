@@ -8,21 +8,22 @@ other goes to Flask in a thread.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from a2wsgi import WSGIMiddleware
 
 from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
+from service.http import gate
 from service.http.answering import Answering
 from service.http.messages import (
     CLIENT_LEFT,
+    EXCHANGE,
     REQUEST_ID_HEADER,
     Request,
     Response,
     find_api,
-    refusal,
 )
-from service.protocols.tensorflow_serving import encode_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
+
+# Where a request's scope has the names of its caller's certificate.
+CERTIFICATE: Final = "hearth.certificate"
 
 
 class _ClientLeft(Exception):
@@ -63,6 +67,7 @@ class Front:
         self.answering = Answering(self._flask.executor)
         self._apis = parts.apis
         self._exchanges = parts.exchanges
+        self._guard = parts.guard
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._request_timeout_s = settings.rest_api_timeout_in_ms / 1000
@@ -71,19 +76,27 @@ class Front:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        exchange = self._begin(scope)
+        try:
+            gate.enter(self._guard, exchange, _headers(scope), scope.get(CERTIFICATE, ()))
+        except HearthError as error:
+            await self._refuse(scope, send if _is_whole(scope) else _closing(send), error, exchange)
+            return
         try:
             body = await self._read(scope, receive)
         except _ClientLeft:
             return
         except HearthError as error:
-            await self._refuse(scope, send, error)
+            await self._refuse(scope, _closing(send), error, exchange)
             return
+        exchange.started_s = time.perf_counter()
+        scope[EXCHANGE] = exchange
         if self.health.draining:
             send = _closing(send)
         request = _request(scope, body)
         api = find_api(self._apis, request.path)
         if api is not None:
-            await self._answer(scope, send, api, request)
+            await self._answer(send, api, request, exchange)
         else:
             await self._in_thread(scope, send, body)
 
@@ -96,7 +109,8 @@ class Front:
         except TimeoutError:
             if answering.started:
                 raise
-            await self._refuse(scope, send, DeadlineExceeded(self._too_long()))
+            error = DeadlineExceeded(self._too_long())
+            await self._refuse(scope, _closing(send), error, self._begin(scope))
 
     def finish(self) -> None:
         """Wait for Flask's threads; those of clients that have left are still at work.
@@ -105,8 +119,7 @@ class Front:
         """
         self._flask.executor.shutdown(wait=True, cancel_futures=True)
 
-    async def _answer(self, scope: Scope, send: Send, api: Api, request: Request) -> None:
-        exchange = self._begin(scope)
+    async def _answer(self, send: Send, api: Api, request: Request, exchange: Exchange) -> None:
         light = api.is_light(request.method, request.path, request.headers)
         step = self.answering.start(api, request, exchange, light=light)
         if isinstance(step, Response):
@@ -132,10 +145,12 @@ class Front:
     def _too_long(self) -> str:
         return f"the request took longer than {self._request_timeout_s:g} s"
 
-    async def _refuse(self, scope: Scope, send: Send, error: HearthError) -> None:
-        exchange = self._begin(scope)
-        refused = refusal(*encode_error(exchange.failed(error)))
-        await self._send(_closing(send), exchange, refused)
+    async def _refuse(
+        self, scope: Scope, send: Send, error: HearthError, exchange: Exchange
+    ) -> None:
+        request = _request(scope, b"")
+        refused = gate.refuse(find_api(self._apis, request.path), error, request, exchange)
+        await self._send(send, exchange, refused)
 
     def _begin(self, scope: Scope) -> Exchange:
         request_id = _header(scope, REQUEST_ID_HEADER.lower().encode())
@@ -206,14 +221,22 @@ def _header(scope: Scope, wanted: bytes) -> bytes | None:
     return None
 
 
+def _is_whole(scope: Scope) -> bool:
+    """Whether a request has no body: one that is not read would stand before the next request."""
+    has_length = _header(scope, b"content-length") not in {None, b"0"}
+    return not has_length and _header(scope, b"transfer-encoding") is None
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
 def _request(scope: Scope, body: bytes) -> Request:
     return Request(
         method=scope["method"],
         path=_raw_path(scope),
         query=scope["query_string"].decode("latin-1"),
-        headers={
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        },
+        headers=_headers(scope),
         body=body,
     )
 

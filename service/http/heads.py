@@ -8,6 +8,8 @@ import msgspec
 from gunicorn_h1c import H1CProtocol
 
 from service.http.messages import REQUEST_ID_HEADER, Api, Request, find_api
+from service.security.guard import Asked, Guard, shown_by
+from service.security.scopes import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +41,8 @@ class Head(msgspec.Struct, frozen=True):
         body_bytes: Bytes of the body that follows.
         request_id: The caller's own id, where there is one.
         shortcut: What ``Api.shortcut`` gives for it.
+        asked: What the guard is asked, but for what it needs to know of the connection; None
+            where nothing is needed.
     """
 
     api: Api
@@ -49,6 +53,7 @@ class Head(msgspec.Struct, frozen=True):
     body_bytes: int
     request_id: str | None
     shortcut: Shortcut | None
+    asked: Asked | None = None
 
 
 class Heads:
@@ -58,13 +63,21 @@ class Heads:
         apis: The protocols, asked in this order.
         limits: Limits of a head, as gunicorn's parser names them.
         max_body_bytes: The most that a body may have.
+        guard: Says what each path needs.
 
     Attributes:
         known: Heads that have been read, by their text; None for one that is not plain.
     """
 
-    def __init__(self, apis: Sequence[Api], limits: Mapping[str, int], max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        apis: Sequence[Api],
+        limits: Mapping[str, int],
+        max_body_bytes: int,
+        guard: Guard | None = None,
+    ) -> None:
         self._apis = apis
+        self._guard = Guard() if guard is None else guard
         self._max_body_bytes = max_body_bytes
         self.known: dict[bytes, Head | None] = {}
         self._complete = False
@@ -124,8 +137,12 @@ class Heads:
         api = find_api(self._apis, path)
         if api is None:
             return None
+        needed = self._guard.needed("POST", path)
+        if needed is Scope.ADMIN:
+            return None  # the front knows what else to look at
         light = api.is_light("POST", path, headers)
         short = light and int(length) <= _SHORT_BYTES
         shortcut = api.shortcut(Request("POST", path, query, headers)) if short else None
         own_id = headers.get(_REQUEST_ID)
-        return Head(api, light, path, query, headers, int(length), own_id, shortcut)
+        asked = None if needed is None else Asked(shown_by(headers), (), needed)
+        return Head(api, light, path, query, headers, int(length), own_id, shortcut, asked)

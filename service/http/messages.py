@@ -27,6 +27,8 @@ VERSION_HEADER: Final = "X-Model-Version"
 # Bytes of a body up to which reading and running it cost the loop well under a millisecond.
 QUICK_BYTES: Final = 16 * 1024
 JSON: Final = "application/json"
+# Where what is noted of a request goes along with it.
+EXCHANGE: Final = "hearth.exchange"
 # Nobody is there any more to read such an answer: the status is for the log.
 CLIENT_LEFT: Final = 499
 
@@ -100,11 +102,23 @@ class Prediction(msgspec.Struct, frozen=True):
         return self.encode(outputs.result())
 
 
+# What goes with a status: what a caller is to show; when to come again, in seconds: what waits
+# now is done by then.
+_HINTS: Final[Mapping[int, tuple[tuple[str, str], ...]]] = {
+    HTTPStatus.UNAUTHORIZED: (("WWW-Authenticate", "Bearer"),),
+    HTTPStatus.TOO_MANY_REQUESTS: (("Retry-After", "1"),),
+}
+
+
 def refusal(status: int, body: bytes) -> Response:
-    """The answer to a request that is refused; one that came too early is told when to come."""
-    # Seconds: what waits now is done by then.
-    headers = (("Retry-After", "1"),) if status == HTTPStatus.TOO_MANY_REQUESTS else ()
-    return Response(status, body, headers=headers)
+    """The answer to a request that is refused, with what its caller is to do."""
+    return Response(status, body, headers=_HINTS.get(status, ()))
+
+
+def not_before(response: Response, seconds: int) -> Response:
+    """An answer that says after how many seconds to come again."""
+    others = tuple(it for it in response.headers if it[0] != "Retry-After")
+    return msgspec.structs.replace(response, headers=(*others, ("Retry-After", str(seconds))))
 
 
 class Api(ABC):

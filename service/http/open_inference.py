@@ -163,11 +163,13 @@ class OpenInference(Api):
         return _json(self._dataplane.index(ready=ready))
 
     def _load(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        exchange.concerns = route.model
         self._dataplane.load(route.model)
         exchange.model = route.model
         return _json({"name": route.model, "load": True})
 
     def _unload(self, route: Route, _request: Request, exchange: Exchange) -> Response:
+        exchange.concerns = route.model
         self._dataplane.unload(route.model)
         exchange.model = route.model
         return _json({"name": route.model, "unload": True})

@@ -15,24 +15,28 @@ from service.errors import InvalidRequest, ModelNotFound, RouteNotFound, Signatu
 from service.http.encoding import plain_body
 from service.http.messages import JSON, Api, Prediction, Response, refusal, version_header
 from service.inference.signature import DEFAULT_SIGNATURE
-from service.protocols import json_body, kserve_v1, levels, tensorflow_serving
+from service.monitoring.feedback import parse_feedback
+from service.protocols import explanations, json_body, kserve_v1, levels, tensorflow_serving
 from service.protocols.examples import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from service.contract import Contract
     from service.exchange import Exchange
     from service.http.messages import Request, Shortcut
     from service.inference.executor import Tensors
     from service.monitoring.drift import Report
+    from service.monitoring.feedback import Feedback
     from service.protocols.tensorflow_serving import Route
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
 _PATHS: Final = re.compile(r"/v1/", re.IGNORECASE)
+# What computes much or reads files, however small the request.
+_LONG: Final = re.compile(r".*(:explain|:feedback|/partial_dependence|/drift)", re.IGNORECASE)
 _PROTOCOL: Final = "tensorflow_serving"
 _KSERVE: Final = "kserve_v1"
-_READS_FILES: Final = ("/drift",)
 _VARIES: Final = (("Vary", "User-Agent"),)
 _CORS: Final = (
     ("Access-Control-Allow-Origin", "*"),
@@ -51,9 +55,11 @@ class Monitors:
 
     Attributes:
         drift: How those for a version compare with its training; None where nobody looks.
+        feedback: Joins true prices to them; None where they are not kept.
     """
 
     drift: Callable[[ModelVersion], Report] | None = None
+    feedback: Feedback | None = None
 
 
 class TensorFlowServing(Api):
@@ -80,13 +86,16 @@ class TensorFlowServing(Api):
         self._headers = _CORS if cors else ()
         self._begins: Mapping[str, Callable[[Exchange, Route, bytes], Response | Prediction]] = {
             "predict": self._predict,
+            "explain": self._explain,
             "classify": self._run_examples,
             "regress": self._run_examples,
             "models": self._models,
             "status": self._status,
             "metadata": self._metadata,
             "contract": self._contract,
+            "partial_dependence": self._partial_dependence,
             "drift": self._drift,
+            "feedback": self._feedback,
         }
 
     def owns(self, path: str) -> bool:
@@ -94,8 +103,8 @@ class TensorFlowServing(Api):
         return _PATHS.match(path) is not None
 
     def is_light(self, _method: str, path: str, headers: Mapping[str, str]) -> bool:
-        """Whether it is as small as it looks, and reads no files."""
-        return not headers.get("content-encoding") and not path.endswith(_READS_FILES)
+        """Whether it asks for little, and is as small as it looks."""
+        return not headers.get("content-encoding") and _LONG.fullmatch(path) is None
 
     def shortcut(self, head: Request) -> Shortcut | None:
         """The short way of a few rows of numbers; see ``Api.shortcut``."""
@@ -160,6 +169,17 @@ class TensorFlowServing(Api):
 
         return Prediction(version, name, inputs, encode, exchange)
 
+    def _explain(self, exchange: Exchange, route: Route, body: bytes) -> Response:
+        request = tensorflow_serving.parse_inference(body)
+        version = self._find(route)
+        exchange.answers(version)
+        name = request.signature_name
+        signature = version.signature(name)
+        inputs = tensorflow_serving.to_inputs(request, signature, version.feature_names(signature))
+        explained = version.explain(name, inputs)
+        exchange.rows = len(explained)
+        return self._of(version, explanations.encode_explanations(explained))
+
     def _run_examples(self, exchange: Exchange, route: Route, body: bytes) -> Prediction:
         request = tensorflow_serving.parse_inference(body)
         version = self._find(route)
@@ -208,9 +228,13 @@ class TensorFlowServing(Api):
     def _contract(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         version = self._find(route)
         exchange.answers(version)
-        if version.contract is None:
-            raise ModelNotFound(f"version {version.number} of {version.model} has no contract")
-        return self._of(version, msgspec.json.encode(version.contract))
+        return self._of(version, msgspec.json.encode(_described(version)))
+
+    def _partial_dependence(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
+        version = self._find(route)
+        exchange.answers(version)
+        explainer = version.explainer(DEFAULT_SIGNATURE)
+        return self._of(version, explanations.encode_dependence(explainer, _described(version)))
 
     def _drift(self, exchange: Exchange, route: Route, _body: bytes) -> Response:
         if self._monitors.drift is None:
@@ -218,6 +242,24 @@ class TensorFlowServing(Api):
         version = self._find(route)
         exchange.answers(version)
         return self._of(version, msgspec.json.encode(self._monitors.drift(version)))
+
+    def _feedback(self, exchange: Exchange, route: Route, body: bytes) -> Response:
+        feedback = self._monitors.feedback
+        if feedback is None:
+            raise RouteNotFound("no predictions are kept here: --feedback_folder is not given")
+        if route.version is not None or route.label is not None:
+            raise InvalidRequest(
+                "feedback is given to a model, not to a version: "
+                "the request's id says which one predicted"
+            )
+        given = parse_feedback(json_body.parse(body))
+        if route.model not in self._repository.names():
+            raise ModelNotFound(f"Could not find any versions of model {route.model}")
+        exchange.model = route.model
+        joined = feedback.join(
+            route.model, given, lambda number: self._repository.find(route.model, number)
+        )
+        return self._answer(msgspec.json.encode(joined))
 
     def _answer(self, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> Response:
         return Response(200, body, JSON, headers + self._headers)
@@ -229,6 +271,12 @@ class TensorFlowServing(Api):
         return tensorflow_serving.find_version(
             self._repository, route.model, route.version, route.label
         )
+
+
+def _described(version: ModelVersion) -> Contract:
+    if version.contract is None:
+        raise ModelNotFound(f"version {version.number} of {version.model} has no contract")
+    return version.contract
 
 
 def _asks_for_readiness(request: Request, route: Route) -> bool:

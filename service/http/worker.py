@@ -21,8 +21,10 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
 from service.http.fast_lane import FastLane
+from service.http.front import CERTIFICATE
 from service.http.messages import JSON
 from service.protocols import json_body
+from service.security.certificates import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +59,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._asked = False
         self._active = False
         self._idle_since_s = 0.0
+        self._certificate: tuple[str, ...] = ()
 
     @property
     def is_idle(self) -> bool:
@@ -77,7 +80,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         if self._request_ready is not None:  # else it speaks HTTP/2
             peer = transport.get_extra_info("peername")
             client = peer[0] if isinstance(peer, tuple) else ""
-            self._lane = FastLane(self.worker.lane, self.transport, client, self._hand_over)
+            self._certificate = names_of(transport.get_extra_info("peercert"))
+            self._lane = FastLane(
+                self.worker.lane, self.transport, client, self._hand_over, self._certificate
+            )
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
@@ -167,6 +173,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         self._safe_write(f"{start}{lines}\r\n".encode("latin-1") + body)
+
+    def _build_http_scope(self, *args: Any, **kwargs: Any) -> Any:
+        """Tell the front whose certificate the connection has shown."""
+        return {**super()._build_http_scope(*args, **kwargs), CERTIFICATE: self._certificate}
 
     def _on_headers_complete(self) -> Any:
         self._head_arrived()

@@ -81,6 +81,11 @@ class Batching:
         """Names of the signatures whose requests are joined."""
         return sorted(self.signatures.keys() - self._runner.alone)
 
+    @property
+    def apart(self) -> Executor:
+        """What runs the batches: for calls that are to be joined with none."""
+        return self._runner.executor
+
     def run(self, signature: str, inputs: Tensors) -> Outputs:
         """Compute a signature's outputs, together with others that wait.
 

@@ -56,10 +56,14 @@ class JoiningExecutor(Executor, Protocol):
 
     Attributes:
         joined: Names of the signatures whose requests it joins.
+        apart: The executor that it joins for: for calls that are to be joined with none.
     """
 
     @property
     def joined(self) -> list[str]: ...  # noqa: D102 - above
+
+    @property
+    def apart(self) -> Executor: ...  # noqa: D102 - above
 
     def submit(self, signature: str, inputs: Tensors) -> Future[dict[str, np.ndarray[Any, Any]]]:
         """Have a signature's outputs computed; see ``run``.

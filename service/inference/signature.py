@@ -110,15 +110,7 @@ def read_saved_model(version: Path, tags: Iterable[str] = DEFAULT_TAGS) -> dict[
     Raises:
         VersionRefused: The file is missing, not a SavedModel, or has no graph to serve.
     """
-    path = version / SAVED_MODEL
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise VersionRefused(f"{SAVED_MODEL} cannot be read: {error.strerror}") from error
-    try:
-        model = saved_model_pb2.SavedModel.FromString(content)
-    except DecodeError as error:
-        raise VersionRefused(f"{SAVED_MODEL} is not a SavedModel: {error}") from error
+    model = read_message(version)
     wanted = set(tags)
     for graph in model.meta_graphs:
         if set(graph.meta_info_def.tags) == wanted:
@@ -127,6 +119,25 @@ def read_saved_model(version: Path, tags: Iterable[str] = DEFAULT_TAGS) -> dict[
     raise VersionRefused(
         f"{SAVED_MODEL} has no graph with the tags {_tags_text(wanted)}, only {there or 'none'}"
     )
+
+
+def read_message(version: Path) -> Any:
+    """Read the ``SavedModel`` message of ``saved_model.pb``.
+
+    Args:
+        version: The folder that holds it.
+
+    Raises:
+        VersionRefused: The file is missing, or not a SavedModel.
+    """
+    try:
+        content = (version / SAVED_MODEL).read_bytes()
+    except OSError as error:
+        raise VersionRefused(f"{SAVED_MODEL} cannot be read: {error.strerror}") from error
+    try:
+        return saved_model_pb2.SavedModel.FromString(content)
+    except DecodeError as error:
+        raise VersionRefused(f"{SAVED_MODEL} is not a SavedModel: {error}") from error
 
 
 def callable_signatures(signatures: Mapping[str, Signature]) -> dict[str, Signature]:

@@ -6,9 +6,11 @@ import random
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import orjson
+
+from service.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from service.exchange import Exchange
@@ -44,6 +46,14 @@ def parse_access_log(text: str) -> LogPolicy:
     if not 0 <= share <= 1:
         raise ValueError(f"is {text!r}, not off, errors, all or sampled:RATE with RATE in [0, 1]")
     return LogPolicy(errors=True, share=share)
+
+
+def _and_below(kind: type[Exception]) -> set[str]:
+    return {kind.__name__}.union(*map(_and_below, kind.__subclasses__()))
+
+
+# Their messages quote the request, which is nobody's business but its caller's.
+_QUOTING: Final = frozenset(_and_below(InvalidRequest))
 
 
 class AccessLog:
@@ -84,6 +94,7 @@ def _line(exchange: Exchange, status: int | str, seconds: float) -> str:
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "request_id": exchange.request_id,
                 "client": exchange.client,
+                "caller": exchange.caller,
                 "method": exchange.method,
                 "path": exchange.path,
                 "status": status,
@@ -92,7 +103,7 @@ def _line(exchange: Exchange, status: int | str, seconds: float) -> str:
                 "version": exchange.version,
                 "rows": exchange.rows,
                 "duration_ms": round(seconds * 1000, 3),
-                "error": exchange.error,
+                "error": "" if exchange.outcome in _QUOTING else exchange.error,
             }
         ).decode()
         + "\n"

@@ -18,6 +18,7 @@ import numpy as np
 
 from service.errors import ModelNotFound
 from service.monitoring import stability
+from service.monitoring.described import describe
 from service.monitoring.windows import Window
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """One column of the training to count by.
 
     Attributes:
@@ -204,18 +205,19 @@ class _Column:
 class _Reference:
     """The training of one version, and what was counted since; without columns if unknown."""
 
-    def __init__(self, contract: Contract, window: Window, columns: Sequence[_Column]) -> None:
+    def __init__(self, contract: Contract, window: Window, columns: Sequence[Column]) -> None:
         self.contract = contract
         self.window = window
         self.columns = columns
 
     def count(self, several: Iterable[Computed]) -> None:
         """Count the rows of requests that this version has answered."""
-        known = [it for it in (_rows(self.contract, one) for one in several) if it is not None]
+        described = (describe(self.contract, it) for it in several)
+        known = [it for it in described if it is not None]
         if not known:
             return
-        features = np.concatenate([batch for batch, _ in known])
-        prices = np.concatenate([price for _, price in known])
+        features = np.concatenate([it.features for it in known])
+        prices = np.concatenate([it.prices for it in known])
         values = [*features.T, prices]
         counts = [column.count(it) for column, it in zip(self.columns, values, strict=False)]
         self.window.add(np.concatenate([[len(features)], *counts]))
@@ -228,11 +230,16 @@ class _Reference:
             column.compare(total[start:end])
             for column, (start, end) in zip(self.columns, pairwise(ends), strict=True)
         ]
-        adjusted = stability.holm([it.p_value for it in compared])
-        return int(total[0]), [
-            msgspec.structs.replace(it, p_adjusted=p, verdict=DRIFTED if p < LEVEL else it.verdict)
-            for it, p in zip(compared, adjusted, strict=True)
-        ]
+        return int(total[0]), judged(compared)
+
+
+def judged(compared: Sequence[ColumnDrift]) -> list[ColumnDrift]:
+    """Comparisons with their verdicts, which depend on how many columns there are."""
+    adjusted = stability.holm([it.p_value for it in compared])
+    return [
+        msgspec.structs.replace(it, p_adjusted=p, verdict=DRIFTED if p < LEVEL else it.verdict)
+        for it, p in zip(compared, adjusted, strict=True)
+    ]
 
 
 class Drift:
@@ -307,29 +314,15 @@ class Drift:
         )
 
 
-def _columns(contract: Contract) -> list[_Column]:
+def _columns(contract: Contract) -> list[Column]:
     """What can be compared: all features, or none of a version that does not describe them so."""
     columns = [
-        _Column(it.name, it.training, tuple(getattr(it, "categories", ())))
+        Column(it.name, it.training, tuple(getattr(it, "categories", ())))
         for it in contract.features
     ]
     if not all(it.training.shares and it.training.rows for it in columns):
         return []
     predicted = contract.target.predicted
     if predicted is not None and predicted.shares and predicted.rows:
-        columns.append(_Column(contract.output, predicted))
+        columns.append(Column(contract.output, predicted))
     return columns
-
-
-def _rows(
-    contract: Contract, computed: Computed
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """The features ``[n, features]`` and the prices ``[n]`` of a request; None of another kind."""
-    inputs, names = computed.inputs, contract.feature_names
-    batch = inputs.get(contract.input)
-    if batch is None and all(name in inputs for name in names):
-        batch = np.stack([inputs[name] for name in names], axis=1)
-    price = computed.outputs.get(contract.output)
-    if batch is None or price is None or batch.ndim != 2 or price.shape != batch.shape[:1]:
-        return None
-    return batch.astype(np.float32, copy=False), price.astype(np.float32, copy=False)

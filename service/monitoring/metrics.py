@@ -144,6 +144,24 @@ class Metrics:
             ("model", "version"),
             registry=self._registry,
         )
+        self._logged = Counter(
+            "hearth_request_log_requests",
+            "Requests to be logged, by what came of them: written, dropped or failed.",
+            ("model", "outcome"),
+            registry=self._registry,
+        )
+        self._kept = Counter(
+            "hearth_feedback_predictions",
+            "Predictions for which a true price may come: kept, dropped or failed.",
+            ("model", "outcome"),
+            registry=self._registry,
+        )
+        self._truths = Counter(
+            "hearth_feedback_truths",
+            "True prices, by whether their prediction was found: matched or unmatched.",
+            ("model", "outcome"),
+            registry=self._registry,
+        )
         self._tallies = Tallies(LATENCY_BUCKETS_S)
 
     def worker_started(self) -> None:
@@ -170,6 +188,18 @@ class Metrics:
     def unobserved(self, model: str, version: str, rows: int) -> None:
         """So many rows were predicted without being looked at."""
         self._unobserved.labels(model, version).inc(rows)
+
+    def logged(self, model: str, outcome: str, requests: int) -> None:
+        """So many requests that were to be logged came to this."""
+        self._logged.labels(model, outcome).inc(requests)
+
+    def kept(self, model: str, outcome: str, rows: int) -> None:
+        """So many predictions that may get a true price came to this."""
+        self._kept.labels(model, outcome).inc(rows)
+
+    def joined(self, model: str, outcome: str, rows: int) -> None:
+        """So many true prices did or did not find their predictions."""
+        self._truths.labels(model, outcome).inc(rows)
 
     def loaded(self, version: ModelVersion, seconds: float) -> None:
         """A version is served from now on, after so long a load."""

@@ -48,6 +48,8 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], tuple[int, str]]] = {
     errors.PayloadTooLarge: (413, "BAD_REQUEST"),
     errors.RequestTimeout: (408, "BAD_REQUEST"),
     errors.NotSupported: (501, "NOT_IMPLEMENTED"),
+    errors.Unauthenticated: (401, "UNAUTHENTICATED"),
+    errors.Forbidden: (403, "PERMISSION_DENIED"),
     errors.NotFound: (404, "RESOURCE_DOES_NOT_EXIST"),
     errors.RouteNotFound: (405, "ENDPOINT_NOT_FOUND"),
     errors.NotReady: (503, "TEMPORARILY_UNAVAILABLE"),

@@ -37,6 +37,8 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
     errors.PayloadTooLarge: 413,
     errors.RequestTimeout: 408,
     errors.NotSupported: 501,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.NotReady: 503,
     errors.Overloaded: 429,

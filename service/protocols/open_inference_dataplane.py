@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from service.errors import InvalidRequest, ModelNotFound, NotPossibleNow, NotReady
+from service.errors import Forbidden, InvalidRequest, ModelNotFound, NotReady
 from service.protocols import open_inference
 from service.protocols.open_inference_statistics import Durations, Statistics
 from service.protocols.open_inference_tensors import check_outputs, from_body, select, to_inputs
@@ -225,7 +225,7 @@ class Dataplane:
         """Serve a model; returns when it is served.
 
         Raises:
-            NotPossibleNow: Callers may not load models here.
+            Forbidden: Callers may not load models here.
         """
         self._controlled("loaded").load(model)
 
@@ -233,13 +233,13 @@ class Dataplane:
         """Serve a model no longer; returns when it is so.
 
         Raises:
-            NotPossibleNow: Callers may not unload models here.
+            Forbidden: Callers may not unload models here.
         """
         self._controlled("unloaded").unload(model)
 
     def _controlled(self, verb: str) -> ModelControl:
         if self._control is None:
-            raise NotPossibleNow(f"models cannot be {verb} by request: that is switched off here")
+            raise Forbidden(f"models cannot be {verb} by request: that is switched off here")
         return self._control
 
     def _found(self, model: str, version: str, exchange: Exchange) -> ModelVersion:

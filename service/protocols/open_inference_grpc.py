@@ -44,6 +44,8 @@ CODE_OF: Final[Mapping[type[errors.HearthError], StatusCode]] = {
     errors.RequestTimeout: StatusCode.DEADLINE_EXCEEDED,
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
     errors.NotPossibleNow: StatusCode.FAILED_PRECONDITION,
+    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: StatusCode.PERMISSION_DENIED,
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.NotReady: StatusCode.UNAVAILABLE,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,

@@ -56,6 +56,8 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
     errors.PayloadTooLarge: 413,
     errors.RequestTimeout: 408,
     errors.NotSupported: 501,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.NotReady: 503,
     errors.Overloaded: 429,
@@ -66,11 +68,11 @@ STATUS_OF: Final[Mapping[type[errors.HearthError], int]] = {
 
 _POST: Final = re.compile(
     r"(?ai)/v1/models/([^/:]+)(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-    r"(?-i::(classify|regress|predict))"
+    r"(?-i::(classify|regress|predict|explain|feedback))"
 )
 _GET: Final = re.compile(
     r"(?ai)/v1/models(?:/([^/:]+))?(?:(?:/versions/(\d+))|(?:/labels/([^/:]+)))?"
-    r"(?:/(metadata|contract|drift))?"
+    r"(?:/(metadata|contract|partial_dependence|drift))?"
 )
 # The beginning of a request that may be one block of numbers and no more: the signature's
 # name, the block's key and, of inputs, the input's name.
@@ -87,8 +89,8 @@ class Route:
     """What a path below ``/v1`` asks for.
 
     Attributes:
-        verb: ``predict``, ``classify``, ``regress``, ``status``, ``metadata``, ``contract``,
-            ``drift`` or ``models``.
+        verb: ``predict``, ``classify``, ``regress``, ``explain``, ``feedback``, ``status``,
+            ``metadata``, ``contract``, ``partial_dependence``, ``drift`` or ``models``.
         model: The model's name; empty for ``models``.
         version: The version's number, where the path gives one.
         label: The version's label, where the path gives one.

@@ -43,6 +43,8 @@ CODE_OF: Final[Mapping[type[errors.HearthError], StatusCode]] = {
     errors.SignatureNotFound: StatusCode.FAILED_PRECONDITION,
     errors.NotSupported: StatusCode.UNIMPLEMENTED,
     errors.NotPossibleNow: StatusCode.FAILED_PRECONDITION,
+    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: StatusCode.PERMISSION_DENIED,
     errors.NotFound: StatusCode.NOT_FOUND,
     errors.NotReady: StatusCode.UNAVAILABLE,
     errors.Overloaded: StatusCode.RESOURCE_EXHAUSTED,

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from service.errors import DeadlineExceeded, NotPossibleNow
-from service.repository.config import parse_config, to_text
+from service.repository.config import parse_config, read_logging, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -169,14 +169,12 @@ class Agreement:
 
 
 def _warn_of_logging(configs: Iterable[ModelConfig], before: Mapping[str, ModelConfig]) -> None:
-    """Name the models whose requests are asked to be logged, once: whoever asks is the only one."""
+    """Name the models whose requests cannot be logged as asked, once: one worker asks for all."""
     for config in configs:
         told = before[config.name].logging if config.name in before else None
-        if config.logging is not None and config.logging != told:
-            _log.warning(
-                "model %s: logging_config is kept, but its requests are not logged by it",
-                config.name,
-            )
+        asked = read_logging(config)
+        if asked is not None and asked.problem and config.logging != told:
+            _log.warning("model %s: its requests are not logged: %s", config.name, asked.problem)
 
 
 def _serial(text: str) -> str:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _PLATFORM: Final = "tensorflow"
+# Types of a log_collector_config, and the form of file that each stands for.
+COLLECTORS: Final = {
+    "": "tfrecord", "file": "tfrecord", "tfrecord": "tfrecord", "parquet": "parquet",
+}  # fmt: skip
 # The same in the older field, and neither given.
 _PLATFORMS: Final = frozenset({_PLATFORM, "TENSORFLOW", "MODEL_TYPE_UNSPECIFIED"})
 
@@ -95,6 +99,42 @@ class ModelConfig:
     policy: VersionPolicy = Latest()
     labels: Mapping[str, int] = field(default_factory=dict)
     logging: Any = None
+
+
+@dataclass(frozen=True)
+class Logging:
+    """How a model's config asks for its requests to be logged.
+
+    Attributes:
+        collector: What is to take them.
+        prefix: What the files' names begin with.
+        share: The share of requests, in [0, 1].
+    """
+
+    collector: str
+    prefix: str
+    share: float
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be done; empty if it can."""
+        if self.collector not in COLLECTORS:
+            known = ", ".join(filter(None, COLLECTORS))
+            return f"log_collector_config has type {self.collector!r}; known: {known}"
+        if not self.prefix:
+            return "log_collector_config has no filename_prefix"
+        if not 0 <= self.share <= 1:
+            return f"sampling_rate is {self.share:g}, outside [0, 1]"
+        return ""
+
+
+def read_logging(config: ModelConfig) -> Logging | None:
+    """What a model's ``logging_config`` asks for; None for nothing."""
+    if config.logging is None:
+        return None
+    collector = config.logging.log_collector_config
+    rate = config.logging.sampling_config.sampling_rate
+    return Logging(collector.type, collector.filename_prefix, rate)
 
 
 def parse_config(text: str) -> list[ModelConfig]:

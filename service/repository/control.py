@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from service.errors import ModelNotFound, NotPossibleNow, VersionRefused
+from service.errors import InvalidRequest, ModelNotFound, NotPossibleNow, VersionRefused
+from service.repository.config import read_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,21 +25,36 @@ class Control:
     Args:
         agreement: Where it is asked.
         labels_ahead: Whether a new label may point to a version that is not served yet.
+        folders: Below which models may lie that a caller names, beside the folders in which the
+            folders of those lie that are configured.
+        log_folder: Below which a caller's ``logging_config`` may name files; None for nowhere.
     """
 
-    def __init__(self, agreement: Agreement, *, labels_ahead: bool) -> None:
+    def __init__(
+        self,
+        agreement: Agreement,
+        *,
+        labels_ahead: bool,
+        folders: Sequence[Path] = (),
+        log_folder: Path | None = None,
+    ) -> None:
         self._agreement = agreement
+        self._folders = folders
+        self._log_folder = log_folder
         self._labels_ahead = labels_ahead
 
     def reload(self, configs: Sequence[ModelConfig]) -> None:
         """Serve these models and no others; returns when every worker does.
 
         Raises:
+            InvalidRequest: A model lies where none may, or is to be logged there.
             VersionRefused: A model has no version that can be served.
             NotPossibleNow: A label points to a version that is not served: all labels stay
                 as they were. Or the config file has changed meanwhile.
             DeadlineExceeded: Workers have not followed in time.
         """
+        self._check_places(configs)
+        self._check_logs(configs)
         with self._agreement.turn():
             _, before = self._agreement.wanted()
             served = self._follow(lambda _: configs)
@@ -80,6 +97,32 @@ class Control:
             _, wanted = self._agreement.wanted()
             serial = self._agreement.want(change(wanted))
         return self._agreement.wait(serial, _LIMIT_S)
+
+    def _check_places(self, configs: Sequence[ModelConfig]) -> None:
+        """Refuse folders that only the machine's owner may name: links and ``..`` are followed."""
+        known = [config.base_path.resolve().parent for config in self._agreement.known()]
+        allowed = [*known, *(folder.resolve() for folder in self._folders)]
+        for config in configs:
+            place = config.base_path.resolve()
+            if not any(place.is_relative_to(folder) for folder in allowed):
+                raise InvalidRequest(
+                    f"model {config.name}: its base_path is outside the folders of the models that "
+                    "are configured and of --model_folders"
+                )
+
+    def _check_logs(self, configs: Sequence[ModelConfig]) -> None:
+        """Refuse files of a log that only the machine's owner may name."""
+        known = {config.name: read_logging(config) for config in self._agreement.known()}
+        for config in configs:
+            asked = read_logging(config)
+            if asked is None or not asked.prefix or asked == known.get(config.name):
+                continue
+            place, folder = Path(asked.prefix).resolve().parent, self._log_folder
+            if folder is None or not place.is_relative_to(folder.resolve()):
+                raise InvalidRequest(
+                    f"model {config.name}: the filename_prefix of its logging_config is outside "
+                    "--request_log_folder"
+                )
 
     def _check_labels(
         self,

@@ -19,10 +19,11 @@ from service.inference.columns import Columns
 from service.inference.examples import to_examples
 from service.inference.joining import try_joining
 from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
-from service.inference.signature import DEFAULT_SIGNATURE, read_saved_model
+from service.inference.signature import DEFAULT_SIGNATURE, read_message, read_saved_model
 from service.repository.storage import fingerprint
 from service.repository.version import ModelVersion, takes_examples
 from service.repository.warming import samples, warm
+from service.security.graph_scan import check_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract, Golden
+    from service.contract import Background, Contract, Golden
     from service.inference.executor import Executor, Tensors
     from service.inference.signature import Signature
     from service.repository.warming import Record
@@ -50,12 +51,15 @@ class LoadOptions:
         warm_up_iterations: How often each of them is run.
         batching: How the requests for the version in a folder are joined, or None where that is
             to be found out; itself None for not at all.
+        allowed_operations: Operations that a SavedModel may have though they reach beyond it.
     """
 
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     read_warm_up: Callable[[Path, Mapping[str, Signature]], Sequence[Record]] | None = None
     warm_up_iterations: int = 1
     batching: Callable[[Path], BatchingParameters | None] | None = None
+    check: Callable[[Path], None] | None = None
+    allowed_operations: frozenset[str] = frozenset()
 
 
 def load_version(
@@ -74,12 +78,15 @@ def load_version(
         The version, ready to be served.
 
     Raises:
-        VersionRefused: Files are missing, broken, not those of the contract, the network
-            does not give the golden rows' outputs, or fails on a warm-up request.
+        VersionRefused: Files are missing, broken, not signed as asked, not those of the
+            contract, the network does not give the golden rows' outputs, or fails on a
+            warm-up request.
     """
     seen = fingerprint(path)
+    if options.check is not None:
+        options.check(path)
     contract = _described(path)
-    declared = _declared(path, options.executor.tags)
+    declared = _declared(path, options.executor.tags, options.allowed_operations)
     records = () if options.read_warm_up is None else options.read_warm_up(path / WARMUP, declared)
     opened = open_executor(
         path, executor, options.executor, described=contract is not None, samples=samples(records)
@@ -93,6 +100,7 @@ def load_version(
         contract=contract,
         fingerprint=seen,
         loaded_at=time.time(),
+        background=_background(path, contract),
     )
     golden = _golden(path) if contract is not None else None
     if contract is not None and golden is not None:
@@ -194,9 +202,19 @@ def _golden(path: Path) -> Golden:
         raise VersionRefused(str(error)) from error
 
 
-def _declared(path: Path, tags: Sequence[str]) -> Mapping[str, Signature]:
-    """The signatures of the SavedModel, where there is one."""
-    return read_saved_model(path, tags) if (path / SAVED_MODEL).is_file() else {}
+def _background(path: Path, contract: Contract | None) -> Background | None:
+    try:
+        return None if contract is None else contracts.read_background(path, contract)
+    except ContractError as error:
+        raise VersionRefused(str(error)) from error
+
+
+def _declared(path: Path, tags: Sequence[str], allowed: frozenset[str]) -> Mapping[str, Signature]:
+    """The signatures of the SavedModel, where there is one; its graph is looked at first."""
+    if not (path / SAVED_MODEL).is_file():
+        return {}
+    check_graph(read_message(path), allowed)
+    return read_saved_model(path, tags)
 
 
 def _replay(version: ModelVersion, contract: Contract, golden: Golden) -> None:
@@ -215,6 +233,7 @@ def _compare(
 ) -> None:
     of_it = "" if signature == DEFAULT_SIGNATURE else f" of {signature}"
     try:
+        version.signature(signature)  # says so if there is none
         outputs = version.predict(signature, inputs)
     except HearthError as error:
         raise VersionRefused(f"the golden rows{of_it} cannot be run: {error.message}") from error

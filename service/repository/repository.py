@@ -87,6 +87,8 @@ class Repository:
         observer: Who is told.
         retry: When a refused version is tried again.
         clock: Seconds that only grow.
+        default_label: Label of the version that answers where none is asked for; where it is
+            empty, or stands for no version that is served, the newest answers.
     """
 
     def __init__(
@@ -96,12 +98,14 @@ class Repository:
         observer: RepositoryObserver,
         retry: RetryPolicy = RetryPolicy(),
         clock: Callable[[], float] = time.monotonic,
+        default_label: str = "",
     ) -> None:
         self._models: dict[str, _Model] = {}
         self._load = load
         self._observer = observer
         self._retry = retry
         self._clock = clock
+        self._default_label = default_label
         self.configure(models)
 
     def configure(self, models: Iterable[ModelConfig]) -> None:
@@ -127,7 +131,8 @@ class Repository:
 
         Args:
             model: The model's name.
-            version: A number, or None for the newest served.
+            version: A number, or None for the default one: the newest served, unless a label
+                says which.
             label: A label instead of a number.
 
         Raises:
@@ -138,8 +143,9 @@ class Repository:
             version = self._labelled(model, label)
         entry = self._models.get(model)
         served = entry.served if entry is not None else {}
-        if version is None and served:
-            return served[max(served)]
+        if version is None and entry is not None and served:
+            labelled = served.get(entry.labels.get(self._default_label, -1))
+            return served[max(served)] if labelled is None else labelled
         if version is not None and version in served:
             return served[version]
         wanted = f"Latest({model})" if version is None else f"Specific({model}, {version})"
@@ -163,6 +169,16 @@ class Repository:
     def served(self) -> dict[str, list[int]]:
         """Numbers of the versions served, by model."""
         return {name: sorted(entry.served) for name, entry in self._models.items()}
+
+    def config(self, model: str) -> ModelConfig | None:
+        """How a model is to be served; None for one that is not."""
+        entry = self._models.get(model)
+        return None if entry is None else entry.config
+
+    def labels(self, model: str) -> dict[str, int]:
+        """The number that each label of a model points to; none for a model not known."""
+        entry = self._models.get(model)
+        return {} if entry is None else dict(entry.labels)
 
     def versions(self) -> list[ModelVersion]:
         """The versions served, of all models."""
@@ -204,7 +220,7 @@ class Repository:
         wanted = self._bring_up(entry, found)
         entry.labels = _settled_labels(entry)
         if wanted or not self._undecided(entry, found):
-            for number in [number for number in entry.served if number not in wanted]:
+            for number in [it for it in entry.served if it not in wanted | self._held(entry)]:
                 self._drop(entry, number)
         self._forget(entry, found)
         self._report(entry, "" if entry.served else self._reason(entry, found))
@@ -220,6 +236,11 @@ class Repository:
             if number in entry.served:
                 wanted.add(number)
         return wanted
+
+    def _held(self, entry: _Model) -> set[int]:
+        """Versions that a label stays with because its new one is refused."""
+        moved = {label for label, it in entry.config.labels.items() if it in entry.failures}
+        return {entry.labels[label] for label in moved}
 
     def _undecided(self, entry: _Model, found: dict[int, Path]) -> bool:
         """Whether a version may yet take the place of one whose folder is gone."""
@@ -273,7 +294,7 @@ class Repository:
         )
 
     def _refuse(self, entry: _Model, number: int, files: Fingerprint, error: Exception) -> None:
-        reason = error.message if isinstance(error, HearthError) else f"unforeseen: {error!r}"
+        reason = _reason(error).replace(str(entry.config.base_path), "")
         before = entry.failures.get(number)
         tries = before.tries + 1 if before is not None and before.files == files else 1
         retry_at_s = self._clock() + self._retry.interval_s
@@ -344,3 +365,10 @@ def _settled_labels(entry: _Model) -> dict[str, int]:
         if number not in entry.served and before in entry.served:
             settled[label] = before
     return settled
+
+
+def _reason(error: Exception) -> str:
+    """Why a version is refused, for callers: of what nobody foresaw, the log has the rest."""
+    return (
+        error.message if isinstance(error, HearthError) else f"unforeseen: {type(error).__name__}"
+    )

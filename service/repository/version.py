@@ -14,6 +14,7 @@ from service.inference.columns import Columns
 from service.inference.examples import to_batch
 from service.inference.futures import Mapped, called
 from service.inference.signature import DEFAULT_SIGNATURE
+from service.repository.explainer import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract import Contract
+    from service.contract import Background, Contract
     from service.exchange import Exchange
     from service.inference.executor import Executor, JoiningExecutor, QuickExecutor, Tensors
     from service.inference.signature import Signature
+    from service.repository.explainer import Explainer, Explanation
     from service.repository.storage import Fingerprint
 
 
@@ -71,6 +73,7 @@ class ModelVersion:
         contract: Its own description, where it carries one.
         fingerprint: Its files as they were when it was loaded.
         loaded_at: When, in seconds since 1970.
+        background: The rows that explanations compare with, where it carries them.
         number_text: The number as text, as each answer carries it.
         direct: The shortest way to run each signature that has one.
     """
@@ -83,11 +86,13 @@ class ModelVersion:
     contract: Contract | None
     fingerprint: Fingerprint
     loaded_at: float
+    background: Background | None = None
     number_text: str = field(init=False, repr=False)
     direct: Mapping[str, Direct] = field(init=False, repr=False)
     _bounds: _Bounds | None = field(init=False, repr=False)
     _from_examples: frozenset[str] = field(init=False, repr=False)
     _named: frozenset[str] = field(init=False, repr=False)
+    _explainers: dict[str, Explainer] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         bounds = None if self.contract is None else _bounds(self.contract)
@@ -102,6 +107,7 @@ class ModelVersion:
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_from_examples", frozenset(read))
         object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_explainers", {})
 
     def signature(self, name: str) -> Signature:
         """The signature of this name.
@@ -196,6 +202,41 @@ class ModelVersion:
         bounds = cast("_ColumnBounds", self._bounds)
         return DEFAULT_SIGNATURE, {bounds.input: bounds.columns.batch(inputs)}
 
+    def explain(self, signature: str, inputs: Tensors) -> list[Explanation]:
+        """Check inputs as ``predict`` does, and say how their prices come about.
+
+        Args:
+            signature: Name of the signature.
+            inputs: An array for every input of the signature.
+
+        Returns:
+            One explanation an instance.
+
+        Raises:
+            ModelNotFound: The version lacks what explanations need.
+            InvalidRequest: A value does not make sense, there are too many instances, or the
+                signature does not take features.
+        """
+        explainer = self.explainer(signature)
+        if self._bounds is not None:
+            self._bounds.check(inputs)
+        return explainer.explain(inputs)
+
+    def explainer(self, signature: str) -> Explainer:
+        """What explains the prices of a signature; made once.
+
+        Raises:
+            SignatureNotFound: The version has none of this name that can be run.
+            ModelNotFound: The version lacks what explanations need.
+            InvalidRequest: The signature does not take features.
+        """
+        found = self._explainers.get(signature)
+        if found is not None:
+            return found
+        source = Source(f"version {self.number} of {self.model}", self.contract, self.background)
+        made = source.explainer(signature, self.signature(signature), self._apart())
+        return self._explainers.setdefault(signature, made)
+
     def example_signature(self, name: str, method: str) -> str:
         """The signature that takes ``tf.Example`` messages for a classify or regress request.
 
@@ -267,6 +308,12 @@ class ModelVersion:
         submitted = self._submit(call.signature, call.inputs)
         future = _noted(submitted, exchange, lambda outputs: self._computed(call, outputs))
         return future if call.names is None else Mapped(future, call.named)
+
+    def _apart(self) -> Executor:
+        """What runs calls that are to be joined with none."""
+        return (
+            cast("JoiningExecutor", self.executor).apart if self.executor.joins else self.executor
+        )
 
     def _submit(self, signature: str, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
         if self.executor.joins:

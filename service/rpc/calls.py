@@ -11,6 +11,9 @@ from google.protobuf.message import DecodeError
 
 from service.arrivals import Arrivals
 from service.errors import DeadlineExceeded, InvalidRequest
+from service.security.certificates import names_of_call
+from service.security.guard import Asked, Guard, shown_by
+from service.security.scopes import RPC, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -76,12 +79,15 @@ class Calls:
     Args:
         exchanges: Begins and ends requests for log and metrics.
         threads: Where calls run that the event loop may not wait for.
+        guard: Says who may call what.
 
     Attributes:
+        guard: Says who may call what.
         under_way: How many are being answered.
     """
 
-    def __init__(self, exchanges: Exchanges, threads: Executor) -> None:
+    def __init__(self, exchanges: Exchanges, threads: Executor, guard: Guard | None = None) -> None:
+        self.guard = Guard() if guard is None else guard
         self._exchanges = exchanges
         self._threads = threads
         self._arrivals = Arrivals()
@@ -98,7 +104,8 @@ class Calls:
 
     def _unary(self, service: Service, name: str, method: Method) -> Handler:
         path = f"/{service.name}/{name}"
-        exchanges, shortcut = self._exchanges, method.shortcut
+        exchanges, shortcut, guard = self._exchanges, method.shortcut, self.guard
+        needed = None if guard.is_open else guard.needed(RPC, path)
 
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
             exchange = exchanges.begin("gRPC", path, context.peer(), _request_id(context))
@@ -106,6 +113,8 @@ class Calls:
             context.set_trailing_metadata(((_REQUEST_ID, exchange.request_id),))
             self.under_way += 1
             try:
+                if needed is not None:
+                    enter(guard, needed, context, exchange)
                 response = None if shortcut is None else shortcut(message, exchange)
                 if response is None:
                     response = await self._respond(method, message, exchange)
@@ -151,6 +160,27 @@ class Calls:
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+
+def enter(
+    guard: Guard, needed: Scope, context: grpc.aio.ServicerContext, exchange: Exchange
+) -> None:
+    """Let a call in.
+
+    Args:
+        guard: Who decides.
+        needed: What the call needs.
+        context: The call.
+        exchange: What is noted of it; the caller's name is.
+
+    Raises:
+        HearthError: It may not come in.
+    """
+    exchange.audited = needed is Scope.ADMIN
+    headers = {key: it for key, it in context.invocation_metadata() or () if isinstance(it, str)}
+    client = exchange.client.rpartition(":")[0] if guard.limits_addresses else ""
+    certificate = names_of_call(context.auth_context())
+    exchange.caller = guard.admit(Asked(shown_by(headers), certificate, needed, client))
 
 
 def _answered(method: Method, message: bytes, exchange: Exchange) -> bytes | Inference[Any]:

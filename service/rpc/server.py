@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from service.rpc.reflection import GuardedReflection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from service.config_files import Tls
     from service.health import Health
     from service.rpc.calls import Calls, Service
+    from service.security.certificates import Certificates
 
 _HEALTH_POLL_S: Final = 0.25
 _DRAIN_POLL_S: Final = 0.05
@@ -50,7 +53,7 @@ class RpcServer:
         calls: Calls,
         health: Health,
         options: Sequence[tuple[str, Any]] = (),
-        tls: Tls | None = None,
+        tls: Certificates | None = None,
     ) -> None:
         self._addresses = addresses
         self._services = services
@@ -102,7 +105,9 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         names = [service.name for service in self._services]
         reflected = [*names, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(reflected, server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            GuardedReflection(reflected, self._calls.guard), server
+        )
         for address in self._addresses:
             self._bind(server, address)
         await server.start()
@@ -113,12 +118,7 @@ class RpcServer:
         if self._tls is None:
             server.add_insecure_port(address)
             return
-        credentials = grpc.ssl_server_credentials(
-            [(self._tls.key, self._tls.certificate)],
-            root_certificates=self._tls.authority or None,
-            require_client_auth=self._tls.verify_client,
-        )
-        server.add_secure_port(address, credentials)
+        server.add_secure_port(address, _credentials(self._tls))
 
     async def _stop(self, grace_s: float) -> None:
         if self._watch is not None:
@@ -146,3 +146,25 @@ class RpcServer:
                     await servicer.set(name, status.SERVING if ready else status.NOT_SERVING)
                 told = ready
             await asyncio.sleep(_HEALTH_POLL_S)
+
+
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """Credentials that every new connection takes anew, if the files have changed."""
+    told = certificates.tls
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal told
+        if certificates.tls is told:
+            return None
+        told = certificates.tls
+        return _configuration(told)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(told), changed, require_client_authentication=told.verify_client
+    )
+
+
+def _configuration(tls: Tls) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(tls.key, tls.certificate)], root_certificates=tls.authority or None
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from service.errors import InvalidRequest
+from service.errors import Forbidden, InvalidRequest
 from service.messages import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -54,7 +54,7 @@ class TensorFlowServing:
 
     Args:
         repository: The models.
-        control: Changes what is served.
+        control: Changes what is served; None where callers may not.
         exposition: The metrics' text, of all workers.
         limit_bytes: The most that one input may take in memory.
         as_content: Answers carry numbers as ``tensor_content`` instead of typed fields.
@@ -63,7 +63,7 @@ class TensorFlowServing:
     def __init__(
         self,
         repository: Repository,
-        control: Control,
+        control: Control | None,
         exposition: Callable[[], bytes],
         limit_bytes: int,
         *,
@@ -224,9 +224,12 @@ class TensorFlowServing:
         return wire.status_response(statuses)
 
     def reload(
-        self, request: model_management_pb2.ReloadConfigRequest, _exchange: Exchange
+        self, request: model_management_pb2.ReloadConfigRequest, exchange: Exchange
     ) -> model_management_pb2.ReloadConfigResponse:
         """Answer HandleReloadConfigRequest once every worker serves what is asked for."""
+        if self._control is None:
+            raise Forbidden("models cannot be reloaded by request: that is switched off here")
+        exchange.concerns = ", ".join(it.name for it in request.config.model_config_list.config)
         if request.config.WhichOneof("config") is None:
             raise InvalidRequest(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from service.repository.repository import Repository
     from service.settings import Settings
-    from service.web.page import ModelView
+    from service.web.page import ModelView, VersionView
 
 _REST: Final[Mapping[str, Sequence[str]]] = {
     "tensorflow_serving": ["/v1/models"],
@@ -66,20 +66,47 @@ def describe(
         "protocols": spoken,
         "models": [_model(view) for view in views(repository)],
         "health": ["/livez", "/readyz"],
+        "openapi": "/openapi.json",
         "metrics": list(metrics_paths),
     }
 
 
 def _model(view: ModelView) -> dict[str, Any]:
+    served = view.served
     documents = {"status": view.path, "metadata": f"{view.path}/metadata"}
-    if view.contract is not None:
-        documents["contract"] = f"{view.path}/contract"
-    if view.report:
-        documents["report"] = view.report
+    if served is not None:
+        documents |= _documents(view, served)
     return {
         "name": view.name,
-        "version": view.version,
+        "version": None if served is None else served.number,
         "predict": f"{view.path}:predict",
         "documents": documents,
+        "versions": [_version(view, version) for version in view.versions],
         **({"problem": view.problem} if view.problem else {}),
     }
+
+
+def _version(view: ModelView, version: VersionView) -> dict[str, Any]:
+    told = {
+        "version": version.number,
+        "state": version.state,
+        "labels": version.labels,
+        "error": version.error,
+        "executor": version.executor,
+        "since": version.since,
+    }
+    path = f"{view.path}/versions/{version.number}"
+    documents = {"metadata": f"{path}/metadata", **_documents(view, version, path)}
+    return {**told, "documents": documents} if version.executor else told
+
+
+def _documents(view: ModelView, version: VersionView, path: str = "") -> dict[str, str]:
+    """Where a served version's own description and examples are, and its report."""
+    if not version.described:
+        return {}
+    name = view.path.removeprefix("/v1/models/")
+    documents = {
+        "contract": f"{path or view.path}/contract",
+        "examples": f"/examples/{name}/{version.number}",
+    }
+    return documents | ({"report": version.report} if version.report else {})

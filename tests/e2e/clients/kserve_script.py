@@ -80,6 +80,7 @@ async def over_v1():
     try:
         return {
             "prices": await client.infer(rest, {"instances": rows}, model_name="housing"),
+            "explanations": await client.explain(rest, "housing", {"instances": rows}),
             "live": await client.is_server_live(rest),
             "model ready": await client.is_model_ready(rest, "housing"),
             "empty model ready": await client.is_model_ready(rest, "empty"),

@@ -68,6 +68,15 @@ def test_v1_predicts_as_tensorflow_servings_route_does(answers: Any, service: Se
     assert answers["V1"]["prices"] == answer.json()
 
 
+def test_v1_explains_what_it_predicts(answers: Any) -> None:
+    told = answers["V1"]["explanations"]
+
+    assert told["predictions"] == answers["V1"]["prices"]["predictions"]
+    for explanation, price in zip(told["explanations"], told["predictions"], strict=True):
+        added = sum(explanation["contributions"].values())
+        assert explanation["base"] + added == pytest.approx(price, abs=1e-5)
+
+
 def test_readiness_is_told_in_v1(answers: Any) -> None:
     told = answers["V1"]
 

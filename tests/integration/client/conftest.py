@@ -157,17 +157,44 @@ def answer_get(state, path):
 
 
 def answer_post(state, path, document):
-    found = re.fullmatch(r"/v1/models/housing(/versions/(\d+)|/labels/\w+)?:predict", path)
+    found = re.fullmatch(
+        r"/v1/models/housing(/versions/(\d+)|/labels/\w+)?:(predict|explain)", path
+    )
     if found is None or found[2] not in (None, str(state.version)):
         return 404, {"error": f"Servable not found for request: {path}"}
     if state.allowed is not None and len(state.predicts) > state.allowed:
         state.stalled.set()
         state.released.wait(60)
     status, answer = predictions(document["instances"])
+    if status == 200 and found[3] == "explain":
+        answer["explanations"] = [explanation(*it) for it in document_rows(document, answer)]
     if status != 200 or "level" not in document:
         return status, answer
     bounded = [{"price": it, "lower": it - 5, "upper": it + 5} for it in answer["predictions"]]
     return 200, {"predictions": bounded}
+
+
+def document_rows(document, answer):
+    return zip(document["instances"], answer["predictions"], strict=True)
+
+
+def explanation(house, worth):
+    """Beside a house of 6 rooms, of age 70 and status 12."""
+    mean = {"RM": 6, "AGE": 70, "LSTAT": 12}
+    house = house if isinstance(house, dict) else dict(zip(NAMES, house, strict=True))
+    base = price(*mean.values())
+    alone = {
+        name: price(**{it.lower(): (mean | {name: house[name]})[it] for it in NAMES})
+        for name in NAMES
+    }
+    return {
+        "base": base,
+        "price": worth,
+        "contributions": {name: it - base for name, it in alone.items()},
+        "error": 0.0,
+        "outside": [],
+        "unusual": None,
+    }
 
 
 def predictions(instances):

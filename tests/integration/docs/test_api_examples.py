@@ -16,7 +16,9 @@ from tests.curl_examples import alike, examples, said
 from tests.servers import running_service
 
 ROOT = Path(__file__).parents[3]
-PAGES = {name: (ROOT / name).read_text() for name in ("docs/api.md", "README.md")}
+PAGES = {
+    name: (ROOT / name).read_text() for name in ("docs/api.md", "docs/explanations.md", "README.md")
+}
 EXAMPLES = [
     pytest.param(command, shown, id=f"{name}-{index}")
     for name, text in PAGES.items()
@@ -40,7 +42,7 @@ def test_curl_example_is_answered_as_shown(service, command, shown):
 def test_there_are_examples_of_every_kind():
     text = "".join(command for command, _ in examples(PAGES["docs/api.md"]))
 
-    for part in ('"instances"', '"inputs"', '"examples"', "/versions/", ":regress"):
+    for part in ('"instances"', '"inputs"', '"examples"', "/versions/", ":regress", ":explain"):
         assert part in text
 
 

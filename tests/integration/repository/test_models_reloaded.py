@@ -40,7 +40,9 @@ def stored(housing_models, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def service(stored) -> Iterator[Server]:
     """Two workers that look at the folders once: what changes is what a call asks for."""
-    with running_service(stored, workers=2, file_system_poll_wait_seconds=0) as server:
+    with running_service(
+        stored, workers=2, file_system_poll_wait_seconds=0, allow_model_control=True
+    ) as server:
         yield server
 
 
@@ -265,7 +267,10 @@ def test_a_worker_that_takes_anothers_place_serves_what_was_asked_for_last(store
     file = tmp_path / "models.config"
     file.write_text(to_text([ModelConfig("housing", stored / "housing")]))
     with running_service(
-        stored, model_config_file=file, model_config_file_poll_wait_seconds=0.1
+        stored,
+        model_config_file=file,
+        model_config_file_poll_wait_seconds=0.1,
+        allow_model_control=True,
     ) as service:
         with calling(service.grpc) as client:
             client.reload(ModelConfig("other", stored / "other"))

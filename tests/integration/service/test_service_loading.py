@@ -18,6 +18,9 @@ from service.repository.loading import load_version
 from tests.servers import ROOT
 
 NAMES = ["RM", "AGE", "LSTAT"]
+SIGNATURES = {
+    "serving_default", "named", "interval", "interval_80", "interval_90", "interval_95",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,7 @@ def refusal(folder, executor="auto") -> str:
 
 def test_litert_is_taken_where_its_file_is(litert):
     assert litert.executor.name == "litert"
-    assert set(litert.executor.signatures) == {
-        "serving_default", "named", "interval", "interval_80", "interval_90", "interval_95",
-    }  # fmt: skip
+    assert set(litert.executor.signatures) == SIGNATURES
 
 
 def test_both_executors_agree_on_the_test_rows_for_both_signatures(litert, housing_models, tracts):
@@ -121,10 +122,7 @@ def test_a_version_of_litert_alone_lists_its_own_signatures(folder):
     shutil.rmtree(folder / "variables")
     reseal(folder)
 
-    assert set(load_version("housing", 1, folder, "auto").signatures) == {
-        "serving_default",
-        "named",
-    }
+    assert set(load_version("housing", 1, folder, "auto").signatures) == SIGNATURES
 
 
 def flip_a_byte(path):

@@ -115,11 +115,14 @@ def test_version_has_every_file_of_the_layout(version):
         "model.tflite",
         "assets.extra/contract.json",
         "assets.extra/golden.json",
+        "assets.extra/background.json",
+        "assets.extra/model-card.md",
         "assets.extra/tf_serving_warmup_requests",
         "assets.extra/report/index.html",
+        "assets.extra/report/test.json",
         *(f"assets.extra/report/{name}{end}.png" for name in pictures for end in ("", "-dark")),
     }
-    assert sorted(path.name for path in version.parent.iterdir()) == ["1"]
+    assert sorted(path.name for path in version.parent.iterdir()) == ["1", "history.jsonl"]
 
 
 def test_contract_is_true_of_the_files(version, described):
@@ -307,6 +310,15 @@ def test_warm_up_asks_what_serving_asks(version):
     assert np.isfinite(litert(version, "serving_default")(features=batches[-1])["price"]).all()
 
 
+def test_test_rows_lie_beside_the_report_with_truth_and_prediction(version, described):
+    rows = contract.read_held_out(version)
+    mae = np.abs(np.subtract(rows.predictions, rows.truths)).mean()
+
+    assert len(rows.instances) == 102
+    assert {len(row) for row in rows.instances} == {len(described.features)}
+    assert mae == pytest.approx(described.metrics["test"]["network"]["mae"], rel=1e-5)
+
+
 def test_report_needs_no_other_file_and_shows_what_it_should(version, described):
     page = (version / "assets.extra/report/index.html").read_text()
     sources = re.findall(r'(?:src|srcset|href)="([^"]{0,40})', page)
@@ -342,7 +354,7 @@ def test_second_run_trains_nothing(housing_models):
     assert done.returncode == 0
     assert f"{housing_models}/housing/1 is already made" in done.stdout
     assert done.stderr == ""
-    assert [path.name for path in (housing_models / "housing").iterdir()] == ["1"]
+    assert [path.name for path in (housing_models / "housing").iterdir() if path.is_dir()] == ["1"]
 
 
 def test_same_command_gives_the_same_weights_bit_for_bit(tmp_path):

@@ -67,6 +67,8 @@ class FakeHearth:
 
     def answer(self, request):
         path = re.sub(r"^https?://[^/]+", "", request.url)
+        if request.method == "POST" and path.endswith(":explain"):
+            return self.explain(path, json.loads(request.body)["instances"])
         if request.method == "POST":
             document = json.loads(request.body)
             status, answer = self.predict(path, document["instances"])
@@ -113,6 +115,36 @@ class FakeHearth:
             house = dict(zip(self.names, row, strict=True))
             prices.append(house["RM"] * 4 - house["AGE"] - house["LSTAT"] / 2)
         return 200, {"predictions": prices}
+
+    def explain(self, path, instances):
+        """Beside houses of fives, whose mean price is 12.5; none has been trained on above 9."""
+        status, document = self.predict(path.replace(":explain", ":predict"), instances)
+        if status != 200:
+            return status, document
+        weights = dict(zip(NAMES, (4, -1, -0.5), strict=True))
+        explanations = []
+        for instance, price in zip(instances, document["predictions"], strict=True):
+            row = instance.values() if isinstance(instance, dict) else instance
+            house = instance if isinstance(instance, dict) else dict(zip(NAMES, row, strict=True))
+            outside = [
+                {"feature": name, "value": value, "minimum": 0, "maximum": 9, "by": value - 9}
+                for name, value in house.items()
+                if value > 9
+            ]
+            explanations.append(
+                {
+                    "base": 12.5,
+                    "price": price,
+                    "contributions": {it: (house[it] - 5) * weights[it] for it in NAMES},
+                    "error": 0.0,
+                    "outside": [it | {"deviations": it["by"]} for it in outside],
+                    "unusual": {"distance": 3, "limit": 1.5, "false_alarms": 0.01}
+                    if len(outside) > 1
+                    else None,
+                    "something_new": 1,
+                }
+            )
+        return 200, document | {"explanations": explanations}
 
     def bounded(self, answer, document):
         """With a level, each price with bounds as far off as the level has percents."""

@@ -7,7 +7,7 @@ import json
 import pytest
 from urllib3.util import Retry
 
-from client import Client, InvalidRequest, NotFound, Response, ServerFault, Unavailable
+from client import Client, Denied, InvalidRequest, NotFound, Response, ServerFault, Unavailable
 from client._retrying import RETRIED
 
 HOUSE = [6, 3, 10]
@@ -25,8 +25,8 @@ def refusal(status, message="no", **headers):
     [
         (301, InvalidRequest),
         (400, InvalidRequest),
-        (401, InvalidRequest),
-        (403, InvalidRequest),
+        (401, Denied),
+        (403, Denied),
         (404, NotFound),
         (405, InvalidRequest),
         (408, Unavailable),

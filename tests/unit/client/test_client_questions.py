@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from client import (
@@ -137,3 +139,45 @@ def test_a_given_transport_is_left_open(hearth):
     hearth.close = lambda: pytest.fail("closed what another owns")
     with Client(transport=hearth) as client:
         client.models()
+
+
+def test_requests_under_an_id_carry_it(client, hearth):
+    client.under("house-7").predict([6, 3, 10])
+    client.predict([6, 3, 10])
+    assert [request.request_id for request in hearth.requests] == ["house-7", None]
+
+
+def test_true_prices_are_given_by_id_and_row(client, hearth):
+    told = {"matched": 2, "unmatched": [{"request_id": "b", "row": 1}]}
+    hearth.next.append(Response(200, {}, json.dumps(told).encode()))
+    assert client.feedback({"a": 24.0, "b": [20.0, 21.5]}) == told
+    assert hearth.paths == ["/v1/models/housing:feedback"]
+    assert hearth.bodies == [
+        {
+            "feedback": [
+                {"request_id": "a", "row": 0, "price": 24.0},
+                {"request_id": "b", "row": 0, "price": 20.0},
+                {"request_id": "b", "row": 1, "price": 21.5},
+            ]
+        }
+    ]
+
+
+def test_true_prices_are_given_to_the_model_whatever_version_is_asked(hearth):
+    hearth.next.append(Response(200, {}, b'{"matched": 1, "unmatched": []}'))
+    Client(transport=hearth, version=3).feedback({"a": 24.0})
+    assert hearth.paths == ["/v1/models/housing:feedback"]
+
+
+def test_drift_is_what_the_server_says(hearth):
+    told = {"rows": 9, "drifted": [], "columns": []}
+    hearth.next.append(Response(200, {}, json.dumps(told).encode()))
+    assert Client(transport=hearth, version=3).drift() == told
+    assert hearth.paths == ["/v1/models/housing/versions/3/drift"]
+
+
+@pytest.mark.parametrize("ask", [lambda it: it.drift(), lambda it: it.feedback({"a": 1.0})])
+def test_an_answer_without_what_was_asked_for_is_the_servers_fault(client, hearth, ask):
+    hearth.next.append(Response(200, {}, b'{"something": "else"}'))
+    with pytest.raises(ServerFault, match="unknown form"):
+        ask(client)

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from service import settings as service_settings
+from training import flags as training_flags
+from training import labels
+
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -61,6 +65,20 @@ def test_the_service_can_only_read_the_models_that_training_writes() -> None:
     assert SERVICES["train"]["volumes"] == ["models:/models"]
     assert SERVICES["service"]["volumes"] == ["models:/models:ro"]
     assert "models" in COMPOSE["volumes"]
+
+
+def test_the_service_follows_the_config_that_training_writes() -> None:
+    trained, served = SERVICES["train"]["command"], SERVICES["service"]["command"]
+    order = training_flags.parse(trained)
+    settings = service_settings.parse([it.replace("${WORKERS:-1}", "1") for it in served], {})
+
+    assert settings.model_config_file == order.models / labels.CONFIG
+    assert settings.model_config_file_poll_wait_seconds > 0
+    assert settings.default_version_label == labels.STABLE
+
+
+def test_a_network_that_is_not_better_does_not_keep_the_stack_from_starting() -> None:
+    assert training_flags.parse(SERVICES["train"]["command"]).keep_served
 
 
 @pytest.mark.parametrize("name", LONG_RUNNING)

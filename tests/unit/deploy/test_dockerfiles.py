@@ -19,6 +19,7 @@ COPIED = {
         "service",
     },
     "training/Dockerfile": {
+        "data/boston_housing.card.toml",
         "data/boston_housing.csv",
         "requirements/training.txt",
         "service/__init__.py",

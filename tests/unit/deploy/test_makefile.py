@@ -55,8 +55,7 @@ def test_make_alone_lists_every_target() -> None:
         ("PORT=9000", "--port=9000"),
         ("WORKERS=3", "--workers=3"),
         ("HOST=0.0.0.0", "--host=0.0.0.0"),
-        ("MODELS=/m", "--model_base_path='/m/housing'"),
-        ("NAME=flats", "--model_base_path='models/flats'"),
+        ("MODELS=/m", "--model_config_file=/m/models.config"),
         ("ARGS=--access_log=all", "--access_log=all"),
     ],
 )
@@ -71,7 +70,7 @@ def test_serve_trains_nothing_where_a_version_is(tmp_path: Path) -> None:
     version.mkdir(parents=True)
     (version / "saved_model.pb").touch()
 
-    assert "-m training" not in make("-n", "serve", f"MODELS={tmp_path}")
+    assert "-m training --data" not in make("-n", "serve", f"MODELS={tmp_path}")
 
 
 def test_lessons_are_exported_where_they_are_missing_and_all_served(tmp_path: Path) -> None:
@@ -96,6 +95,23 @@ def test_force_trains_again() -> None:
 def test_recipe_is_the_tutorials_unless_named() -> None:
     assert "--recipe" not in make("-n", "train")
     assert "--recipe best" in make("-n", "train", "RECIPE=best")
+
+
+def test_serve_follows_the_labels_and_gives_stable_to_who_names_none() -> None:
+    config, service = [it for it in make("-n", "serve").splitlines() if "bin/python" in it][-2:]
+    whole = make("-n", "serve").replace("\\\n", " ")
+
+    assert "-m training config --models models --name housing" in config
+    assert "-m service" in service
+    assert "--model_config_file_poll_wait_seconds=1" in whole
+    assert "--default_version_label=stable" in whole
+
+
+@pytest.mark.parametrize("name", ["promote", "rollback"])
+def test_labels_are_moved_by_a_command(name: str) -> None:
+    said = make("-n", name, "MODELS=/m", "ARGS=3")
+
+    assert f"-m training {name} --models /m --name housing 3" in said
 
 
 def test_clean_leaves_the_models(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
+from service.monitoring.feedback import FeedbackGauges
+from service.monitoring.feedback_store import FeedbackStore
 from service.monitoring.metrics import Metrics
 from service.settings import WITHOUT_EFFECT, knobs
 
@@ -50,8 +52,11 @@ def test_every_metric_has_its_row_with_its_labels(tmp_path):
             collector._type,
             ", ".join(collector._labelnames) + (" " if collector._labelnames else ""),
         )
-    gauges = DriftGauges(Drift(tmp_path, 60), list)
-    for family in gauges.collect():
+    worked_out = [
+        *DriftGauges(Drift(tmp_path, 60), list).collect(),
+        *FeedbackGauges(FeedbackStore(tmp_path, 1), list).collect(),
+    ]
+    for family in worked_out:
         expected[family.name] = (family.type, ", ".join(family._labelnames) + " ")
     assert rows == expected
 

@@ -171,7 +171,7 @@ def test_the_index_lists_models_with_their_state_and_reason(small):
 
 def test_loading_is_switched_off_unless_somebody_does_it(small, tmp_path):
     refused = small.post("/v2/repository/models/housing/load", {"parameters": {}})
-    assert refused.status == 400
+    assert refused.status == 403
     assert "switched off" in document(refused)["error"]
 
     control = Control([])

@@ -7,7 +7,7 @@ import struct
 import pytest
 from google.protobuf import json_format
 
-from service.errors import InvalidRequest, ModelNotFound, NotPossibleNow, NotReady
+from service.errors import Forbidden, InvalidRequest, ModelNotFound, NotReady
 from service.protocols import open_inference_pb2 as messages
 from tests.unit.open_inference.world import Control, World, document
 from tests.unit.service.fakes import Adder
@@ -210,9 +210,9 @@ def test_the_index_lists_every_model(world):
 def test_loading_is_switched_off_unless_somebody_does_it(world, tmp_path):
     load = messages.RepositoryModelLoadRequest(model_name="housing")
     unload = messages.RepositoryModelUnloadRequest(model_name="housing")
-    with pytest.raises(NotPossibleNow, match="models cannot be loaded by request"):
+    with pytest.raises(Forbidden, match="models cannot be loaded by request"):
         world.rpc.load(load, world.exchange())
-    with pytest.raises(NotPossibleNow, match="models cannot be unloaded by request"):
+    with pytest.raises(Forbidden, match="models cannot be unloaded by request"):
         world.rpc.unload(unload, world.exchange())
 
     control = Control([])

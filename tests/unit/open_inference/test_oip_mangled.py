@@ -49,7 +49,7 @@ MODELS = st.sampled_from(
 
 
 def refused_or_answered(response) -> bool:
-    return response.status in {200, 400, 404, 413, 503}
+    return response.status in {200, 400, 403, 404, 413, 503}
 
 
 @EXAMPLES

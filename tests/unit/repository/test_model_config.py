@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from service.repository.config import (
     Specific,
     from_message,
     parse_config,
+    read_logging,
     to_text,
 )
 
@@ -133,6 +135,27 @@ def test_how_requests_are_to_be_logged_is_kept():
     (silent,) = parse_config(lone())
     assert silent.logging is None
     assert "logging" not in to_text([silent])
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ('log_collector_config { filename_prefix: "/logs/m" }', ""),
+        ('log_collector_config { type: "parquet" filename_prefix: "/logs/m" }', ""),
+        ('log_collector_config { type: "kafka" filename_prefix: "/m" }', "known: file, tfrecord"),
+        ("sampling_config { sampling_rate: 0.5 }", "has no filename_prefix"),
+        (
+            'log_collector_config { filename_prefix: "/m" } sampling_config { sampling_rate: 2 }',
+            r"sampling_rate is 2, outside \[0, 1\]",
+        ),
+    ],
+)
+def test_a_logging_config_that_cannot_be_followed_says_why(asked, problem):
+    (config,) = parse_config(lone(f"logging_config {{ {asked} }}"))
+
+    found = read_logging(config).problem
+    assert re.search(problem, found)
+    assert bool(found) == bool(problem)
 
 
 def test_no_models_are_a_config_too():

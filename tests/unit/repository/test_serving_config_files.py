@@ -100,7 +100,7 @@ def test_an_ssl_config_that_makes_no_sense_is_refused_with_its_flag(file, text, 
 
 
 def test_files_are_checked_before_anything_starts(file, tmp_path):
-    check_files(Settings())
+    check_files(Settings(host="127.0.0.1"))
     file.write_text("nonsense {")
     for flag in ("monitoring_config_file", "ssl_config_file"):
         with pytest.raises(InvalidRequest, match=f"^--{flag}: "):

@@ -37,8 +37,8 @@ def agreement(folder: Path) -> Agreement:
 
 
 @pytest.fixture
-def control(agreement: Agreement) -> Control:
-    return Control(agreement, labels_ahead=False)
+def control(tmp_path: Path, agreement: Agreement) -> Control:
+    return Control(agreement, labels_ahead=False, folders=[tmp_path])
 
 
 def model(tmp_path: Path, name: str, *numbers: int, **fields: object) -> ModelConfig:
@@ -90,12 +90,11 @@ def test_nothing_is_known_before_anything_is_wanted(agreement):
     assert agreement.known() == []
 
 
-def test_who_asks_for_requests_to_be_logged_is_told_once_that_they_are_not(
-    tmp_path, agreement, caplog
-):
+def test_who_asks_for_requests_to_be_logged_in_vain_is_told_once(tmp_path, agreement, caplog):
     logged = parse_config(
         """model_config_list {
-             config { name: "a" base_path: "/a" logging_config { sampling_config {} } }
+             config { name: "a" base_path: "/a" logging_config {
+               log_collector_config { type: "kafka" filename_prefix: "/logs/a" } } }
              config { name: "b" base_path: "/b" }
            }"""
     )
@@ -104,9 +103,11 @@ def test_who_asks_for_requests_to_be_logged_is_told_once_that_they_are_not(
     agreement.follow(logged)
     agreement.wanted()
 
-    assert [it.getMessage() for it in caplog.records] == [
-        "model a: logging_config is kept, but its requests are not logged by it"
-    ]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "model a: its requests are not logged: log_collector_config has type 'kafka'; "
+        "known: file, tfrecord, parquet"
+    )
     # One that asks for something else is told again.
     changed = [replace(logged[0], logging=type(logged[0].logging)()), logged[1]]
     agreement.want(changed)
@@ -302,7 +303,7 @@ def test_a_label_to_a_version_that_is_not_served_is_refused_and_all_labels_stay(
 
 
 def test_only_a_new_label_may_be_ahead_of_its_version(tmp_path, folder, agreement):
-    control = Control(agreement, labels_ahead=True)
+    control = Control(agreement, labels_ahead=True, folders=[tmp_path])
     before = model(tmp_path, "a", 1, labels={"stable": 1})
     agreement.want([before])
     with following(folder) as workers:
@@ -366,3 +367,31 @@ def test_a_load_that_brings_no_version_says_why(tmp_path, folder, control):
     control._agreement.want([ModelConfig("a", tmp_path / "gone")])
     with following(folder), pytest.raises(VersionRefused, match=r"did not become available: \{a: "):
         control.load("a")
+
+
+def logged(tmp_path, prefix: str):
+    return parse_config(
+        f"""model_config_list {{ config {{
+             name: "a" base_path: "{tmp_path / "a"}"
+             logging_config {{ log_collector_config {{ filename_prefix: "{prefix}" }} }}
+           }} }}"""
+    )
+
+
+@pytest.mark.parametrize("prefix", ["/etc/a", "{logs}", "{logs}/../a"])
+def test_a_caller_may_not_have_a_log_written_anywhere(tmp_path, agreement, prefix):
+    logs = tmp_path / "logs"
+    for log_folder in (None, logs):
+        control = Control(agreement, labels_ahead=False, folders=[tmp_path], log_folder=log_folder)
+        with pytest.raises(InvalidRequest, match="outside --request_log_folder"):
+            control.reload(logged(tmp_path, prefix.format(logs=logs)))
+
+
+def test_a_caller_may_ask_for_the_log_that_is_configured_or_one_below_the_folder(
+    tmp_path, agreement
+):
+    control = Control(agreement, labels_ahead=False, folders=[tmp_path], log_folder=tmp_path)
+    agreement.want(logged(tmp_path, "/var/log/a"))
+
+    control._check_logs(logged(tmp_path, "/var/log/a"))
+    control._check_logs(logged(tmp_path, f"{tmp_path}/mine"))

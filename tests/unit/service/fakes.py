@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.contract import Contract, Distribution, Feature, Lineage, Target
+from service.contract import Background, Contract, Distribution, Feature, Lineage, Target
 from service.errors import InvalidRequest
 from service.inference.signature import DTYPES, Signature, TensorSpec
 from service.repository.storage import fingerprint
@@ -114,6 +114,10 @@ def contract(**changes: Any) -> Contract:
     return Contract(**(made | changes))
 
 
+# Against these rows each feature of what adds up adds its distance from 5.
+BACKGROUND = Background(((4.0, 4.0, 4.0), (6.0, 6.0, 6.0)), (1.0, 1.0, 1.0), 2.0, 0.01)
+
+
 def version(
     number: int = 1,
     *,
@@ -121,6 +125,7 @@ def version(
     path: Path = Path("/nowhere"),
     described: bool = True,
     executor: Adder | None = None,
+    background: Background | None = None,
 ) -> ModelVersion:
     """A version that adds, with a contract or without."""
     runner = executor if executor is not None else Adder()
@@ -133,6 +138,7 @@ def version(
         contract=contract(model=model) if described else None,
         fingerprint=fingerprint(path) if path.is_dir() else (),
         loaded_at=0.0,
+        background=background,
     )
 
 

@@ -6,7 +6,16 @@ from hashlib import sha256
 import pytest
 
 from service import contract as contracts
-from service.contract import CONTRACT, GOLDEN, ContractError, Golden
+from service.contract import (
+    BACKGROUND,
+    CONTRACT,
+    GOLDEN,
+    HELD_OUT,
+    Background,
+    ContractError,
+    Golden,
+    HeldOut,
+)
 from tests.unit.service.fakes import contract
 
 GOLDEN_ROWS = Golden(((6.0, 50.0, 10.0), (5.0, 90.0, 30.0)), (66.0, 125.0))
@@ -128,3 +137,60 @@ def test_golden_rows_that_make_no_table_are_refused(version, changes, message):
     with pytest.raises(ContractError) as refused:
         contracts.read_golden(version)
     assert message in str(refused.value)
+
+
+ROWS = Background(((6.0, None, 10.0), (5.0, 90.0, 30.0)), (1.0, None, 2.5), 1.25, 0.01)
+
+
+def test_the_rows_of_explanations_are_read_back_and_described_by_their_hash(version):
+    contracts.write_background(version, ROWS)
+    contracts.write(version, contract(), GOLDEN_ROWS)
+    described = contracts.read(version)
+
+    assert contracts.read_background(version, described) == ROWS
+    assert BACKGROUND in described.files
+
+
+def test_a_version_may_go_without_the_rows_of_explanations(version):
+    assert contracts.read_background(version, contract()) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (Background((), (1.0,) * 3), r"has 0 rows of the widths \[3\]"),
+        (Background(((1.0, 2.0),), (1.0,) * 3), r"has 1 rows of the widths \[2, 3\]"),
+        (Background(((1.0,) * 3,), (1.0,)), r"has 1 rows of the widths \[1, 3\]"),
+    ],
+)
+def test_rows_of_explanations_that_are_not_of_the_features_are_refused(version, rows, found):
+    contracts.write_background(version, rows)
+
+    with pytest.raises(ContractError, match=found):
+        contracts.read_background(version, contract())
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"instances": [["six"]], "scales": [1]}'])
+def test_malformed_rows_of_explanations_are_refused_by_name(version, content):
+    (version / BACKGROUND).write_bytes(content)
+
+    with pytest.raises(ContractError, match=r"background\.json is not as it should be"):
+        contracts.read_background(version, contract())
+
+
+def test_test_rows_are_read_back_and_described_by_their_hash(tmp_path):
+    rows = HeldOut(((6.0, 1.0), (None, 2.0)), (1.0, 2.0), (1.5, 2.5))
+    contracts.write_held_out(tmp_path, rows)
+    contracts.write(tmp_path, contract(), GOLDEN_ROWS)
+
+    assert contracts.read_held_out(tmp_path) == rows
+    assert HELD_OUT in contracts.read(tmp_path).files
+
+
+def test_test_rows_without_as_many_truths_are_refused(tmp_path):
+    contracts.write_held_out(tmp_path, HeldOut(((6.0,),), (1.0,), (1.5, 2.5)))
+
+    with pytest.raises(ContractError, match=r"test\.json has \[1, 2\] entries"):
+        contracts.read_held_out(tmp_path)
+    with pytest.raises(ContractError, match=r"test\.json is missing"):
+        contracts.read_held_out(tmp_path / "elsewhere")

@@ -16,6 +16,7 @@ from service.http.front import Front
 from service.http.tensorflow_serving import TensorFlowServing
 from service.repository.config import ModelConfig
 from service.repository.repository import Repository
+from service.security.guard import Guard
 from service.settings import Settings
 from tests.unit.service.fakes import Adder, Broken, Witness, version
 
@@ -49,7 +50,7 @@ class Answer:
 class Worker:
     """An application of fakes, asked through the front or Flask's own client."""
 
-    def __init__(self, tmp_path, runners, **limits) -> None:
+    def __init__(self, tmp_path, runners, guard=None, **limits) -> None:
         for name in runners:
             (tmp_path / name / "1").mkdir(parents=True)
         self.runners = runners
@@ -65,6 +66,7 @@ class Worker:
             health=self.health,
             exchanges=Exchanges(self.sink),
             exposition=lambda: b"hearth_up 1\n",
+            guard=Guard() if guard is None else guard,
         )
         self.flask = create_app(parts)
         self.front = Front(self.flask, parts, Settings(**limits))
@@ -301,7 +303,7 @@ def test_a_bug_is_answered_with_the_request_id_alone(worker, caplog):
 
     assert answer.status == 500
     assert answer.json() == {"error": "internal error, request id q-1"}
-    assert "the wires are crossed" in caplog.text
+    assert "request q-1 failed: ZeroDivisionError in run (fakes.py:" in caplog.text
     assert worker.sink.seen[0][0].outcome == "InternalError"
 
 
@@ -385,21 +387,6 @@ def test_readiness_is_200_when_every_model_is_served(tmp_path):
     assert (answer.status, answer.json()["reason"]) == (503, "shutting down")
 
 
-BROWSER = [("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")]
-
-
-def test_the_page_shows_each_model_with_and_without_contract_and_those_not_served(worker):
-    answer = worker.through_front("GET", "/", headers=BROWSER)
-    text = answer.body.decode()
-
-    assert answer.headers["content-type"].startswith("text/html")
-    assert 'data-model="housing"' in text
-    for name in ("RM", "AGE", "LSTAT"):
-        assert f'name="{name}"' in text
-    assert "carries no contract" in text
-    assert "Not served: there is no version of it." in text
-
-
 def test_a_program_at_the_root_is_told_where_everything_is(worker):
     described = worker.through_front("GET", "/", headers=[("Accept", "*/*")]).json()
 
@@ -407,17 +394,6 @@ def test_a_program_at_the_root_is_told_where_everything_is(worker):
     by_name = {it["name"]: it for it in described["models"]}
     assert by_name["housing"]["predict"] == PREDICT
     assert by_name["empty"]["problem"] == "there is no version of it"
-
-
-def test_a_report_is_served_from_its_folder_and_from_nowhere_else(worker, tmp_path):
-    folder = tmp_path / "housing" / "1" / "assets.extra" / "report"
-    folder.mkdir(parents=True)
-    (folder / "index.html").write_text("<p>the report</p>")
-    (folder.parent / "contract.json").write_text("{}")
-
-    assert worker.through_front("GET", "/report/housing/1/index.html").body == b"<p>the report</p>"
-    for path in ("../contract.json", "%2e%2e/contract.json", "..%2fcontract.json", "missing.png"):
-        assert worker.through_front("GET", f"/report/housing/1/{path}").status == 404
 
 
 def test_metrics_are_text_for_prometheus(worker):

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, NotPossibleNow, NotReady, PayloadTooLarge
 from service.exchange import Exchange, Exchanges
 from service.monitoring.access_log import AccessLog, LogPolicy, parse_access_log
 from service.monitoring.metrics import LATENCY_BUCKETS_S, Metrics
@@ -106,6 +106,7 @@ def test_a_line_says_all_that_is_known_of_the_request():
     assert line == {
         "request_id": "id-1",
         "client": "10.0.0.7",
+        "caller": "",
         "method": "POST",
         "path": "/v1/models/housing:predict",
         "status": 200,
@@ -128,8 +129,8 @@ def test_no_request_can_write_a_line_of_its_own():
 def test_half_a_surrogate_pair_can_be_logged():
     log = Log("all")
     failed = exchange()
-    failed.failed(InvalidRequest("\ud800"))
-    log.log.write(failed, 400, 0.0)
+    failed.failed(NotReady("\ud800"))
+    log.log.write(failed, 503, 0.0)
 
     assert log.lines()[0]["error"] == "?"
 
@@ -263,6 +264,20 @@ def test_what_nobody_foresaw_is_shown_as_its_request_id_alone(caplog):
 
     assert shown.message == "internal error, request id id-1"
     assert made.outcome == "InternalError"
-    assert "the wires are crossed" in made.error
-    assert "id-1" in caplog.text
-    assert "Traceback" in caplog.text
+    assert made.error.startswith("ZeroDivisionError in run (fakes.py:")
+    assert f"request id-1 failed: {made.error} < " in caplog.text
+    for text in (caplog.text, made.error):
+        assert "the wires are crossed" not in text  # it might quote the request
+        assert "Traceback" not in text
+        assert "/tests/" not in text
+
+
+@pytest.mark.parametrize("kind", [InvalidRequest, NotPossibleNow, PayloadTooLarge])
+def test_the_log_repeats_nothing_of_a_wrong_request(kind):
+    log = Log("all")
+    failed = exchange()
+    failed.failed(kind("instances[3].RM is 51 rooms, outside [0, 50]"))
+    log.log.write(failed, 400, 0.0)
+
+    (line,) = log.lines()
+    assert (line["outcome"], line["error"]) == (kind.__name__, "")

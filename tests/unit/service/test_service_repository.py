@@ -29,7 +29,7 @@ def load(model: str, number: int, path: Path):
 class House:
     """A model's folder, and a repository that watches it."""
 
-    def __init__(self, base: Path, **config) -> None:
+    def __init__(self, base: Path, default_label: str = "", **config) -> None:
         self.base = base
         self.base.mkdir(exist_ok=True)
         self.clock = Clock()
@@ -40,6 +40,7 @@ class House:
             self.witness,
             RetryPolicy(max_retries=2, interval_s=60),
             self.clock,
+            default_label,
         )
 
     def write(self, name: object, content: str = "good") -> Path:
@@ -462,3 +463,62 @@ def test_a_model_that_is_wanted_no_more_is_unloaded_at_once(house):
     assert house.witness.told[-1] == ("unloaded", "housing", 1)
     with pytest.raises(ModelNotFound):
         house.repository.find("housing")
+
+
+def labelled(house, stable: int, candidate: int) -> House:
+    """Have the model configured as training writes it, and look."""
+    numbers = {"stable": stable, "candidate": candidate}
+    policy = Specific(frozenset(numbers.values()))
+    house.repository.configure([ModelConfig("housing", house.base, policy, numbers)])
+    return house.poll()
+
+
+@pytest.fixture
+def trial(tmp_path):
+    """Version 1 is stable, version 2 on trial."""
+    house = House(tmp_path / "housing", default_label="stable")
+    for number in 1, 2:
+        house.write(number)
+    return labelled(house, 1, 2)
+
+
+def test_who_names_no_version_gets_the_one_of_the_default_label(trial):
+    assert trial.served == 1
+    assert trial.repository.find("housing", label="candidate").number == 2
+    assert labelled(trial, 2, 2).served == 2
+    assert labelled(trial, 1, 1).served == 1
+
+
+def test_without_a_default_label_the_newest_version_answers(tmp_path):
+    house = House(tmp_path / "housing")
+    for number in 1, 2:
+        house.write(number)
+
+    assert labelled(house, 1, 2).served == 2
+
+
+def test_default_label_that_a_model_does_not_have_leaves_the_newest(tmp_path):
+    house = House(tmp_path / "housing", default_label="stable", policy=Latest(2))
+    house.write(1)
+    house.write(2)
+
+    assert house.poll().served == 2
+
+
+def test_label_and_its_version_stay_where_the_new_one_is_refused(trial):
+    trial.write(3, "bad weights")
+
+    assert labelled(trial, 3, 3).served == 1
+    assert trial.poll(3).served == 1
+    assert (3, "END", "bad weights") in trial.states
+    assert trial.repository.served() == {"housing": [1, 2]}
+
+    trial.write(3)
+    assert trial.settle().served == 3
+    assert trial.repository.served() == {"housing": [3]}
+
+
+def test_version_that_no_label_needs_is_dropped(trial):
+    labelled(trial, 2, 2)
+
+    assert trial.repository.served() == {"housing": [2]}

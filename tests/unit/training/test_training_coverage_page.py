@@ -11,6 +11,7 @@ from tests.unit.training.tracts import QUICK, tracts
 from training.coverage import page
 from training.coverage.__main__ import main
 from training.coverage.study import Quarters, Share, Study, study
+from training.preparation import Preparation
 from training.recipe import NAMED
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -54,7 +55,7 @@ def test_verdict_names_the_evener_widths_and_what_they_cost():
 
 
 def test_study_counts_every_tested_row_once():
-    found = study("quick", QUICK, tracts(100), 4, 1.0)
+    found = study("quick", QUICK, tracts(100), 4, Preparation())
 
     assert (found.train, found.test, found.splits) == (80, 20, 4)
     assert {(it.level, it.widths) for it in found.shares} == {

@@ -53,7 +53,7 @@ def csv(tmp_path) -> Path:
 
 def problems(path: Path, recipe: Recipe = RECIPE, described: str = "") -> tuple[str, ...]:
     with pytest.raises(TableError) as refused:
-        own.read(own.Place(path, described.encode(), "d.toml"), recipe)
+        own.read(own.Place(path, described.encode()), recipe)
     return refused.value.problems
 
 
@@ -244,7 +244,7 @@ def test_description_says_unit_limits_kind_and_whether_values_may_be_missing(csv
         unit = "USD"
     """
 
-    table, _ = own.read(own.Place(csv, described.encode(), "d.toml"), RECIPE)
+    table, _ = own.read(own.Place(csv, described.encode()), RECIPE)
     area, rooms, _ = table.schema.features.values()
 
     assert (area.meaning, area.unit, area.minimum, area.maximum) == ("living area", "m²", 0, 300)

@@ -1,0 +1,1 @@
+"""Who may do what: keys, tokens, certificates and limits, and what a graph may not do."""

@@ -1,0 +1,110 @@
+"""The OpenAPI document names routes that are there, and describes each model by its contract."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from service.web.openapi import Offered, document
+from tests.unit.service.fakes import Adder
+from tests.unit.service.test_service_http import Worker
+
+
+@pytest.fixture
+def worker(tmp_path):
+    return Worker(tmp_path, {"housing": Adder(), "flat": Adder()})
+
+
+@pytest.fixture
+def described(worker):
+    return worker.through_front("GET", "/openapi.json").json()
+
+
+def errors_of(described) -> list[str]:
+    return [error.message for error in OpenAPIV31SpecValidator(described).iter_errors()]
+
+
+def test_the_document_is_openapi_3_1(described):
+    assert described["openapi"].startswith("3.1")
+    assert errors_of(described) == []
+
+
+def test_without_any_model_it_is_one_too(tmp_path):
+    described = Worker(tmp_path, {}).through_front("GET", "/openapi.json").json()
+
+    assert errors_of(described) == []
+    assert "/readyz" in described["paths"]
+
+
+def test_every_operation_has_a_name_of_its_own(described):
+    names = [it["operationId"] for path in described["paths"].values() for it in path.values()]
+
+    assert len(names) == len(set(names))
+
+
+def test_every_tag_is_announced(described):
+    used = {it["tags"][0] for path in described["paths"].values() for it in path.values()}
+
+    assert used <= {tag["name"] for tag in described["tags"]}
+
+
+def test_a_row_has_the_limits_of_the_contract(described):
+    predict = described["paths"]["/v1/models/housing:predict"]["post"]
+    form = predict["requestBody"]["content"]["application/json"]["schema"]
+    by_order, by_name = form["properties"]["instances"]["oneOf"]
+
+    assert by_name["items"]["required"] == ["RM", "AGE", "LSTAT"]
+    assert by_name["items"]["properties"]["RM"] == {
+        "type": "number",
+        "minimum": 0.0,
+        "maximum": 50.0,
+        "description": "what RM means, rooms",
+        "default": 5.0,
+    }
+    assert [it["maximum"] for it in by_order["items"]["prefixItems"]] == [50.0, 100.0, 100.0]
+
+
+def test_the_example_of_a_row_is_typical_and_can_be_sent(worker, described):
+    for path in ("/v1/models/housing:predict", "/v1/models/flat:predict"):
+        predict = described["paths"][path]["post"]
+        example = predict["requestBody"]["content"]["application/json"]["example"]
+        body = json.dumps(example).encode()
+        assert worker.through_front("POST", path, body).status == 200, example
+
+
+def test_a_model_without_contract_is_described_by_its_signature(described):
+    predict = described["paths"]["/v1/models/flat:predict"]["post"]
+    form = predict["requestBody"]["content"]["application/json"]["schema"]
+    number = {"type": "number"}
+
+    assert form["properties"]["instances"]["items"] == {
+        "type": "array",
+        "items": number,
+        "minItems": 3,
+        "maxItems": 3,
+    }
+    assert "/v1/models/flat/contract" not in described["paths"]
+
+
+def test_a_request_without_a_model_is_described_only_where_one_answers_it(worker, described):
+    assert "/invocations" not in described["paths"]  # two models are served
+
+    offered = Offered(default_model="housing")
+    assert "/invocations" in document(worker.repository, offered)["paths"]
+
+
+def test_routes_of_settings_are_there_when_they_are_set(worker):
+    offered = Offered(
+        metrics_paths=("/metrics", "/further"),
+        vertex_health_route="/health/ai",
+        vertex_predict_route="/predict/ai",
+        default_model="flat",
+        model_control=True,
+    )
+    described = document(worker.repository, offered)
+
+    assert errors_of(described) == []
+    paths = ("/further", "/health/ai", "/predict/ai", "/v2/repository/models/{model}/load")
+    assert set(paths) <= set(described["paths"])
