@@ -130,7 +130,7 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         schema=story.schema,
         pictures=pictures,
         predictors=_PREDICTORS,
-        recipe=_recipe(story.contract.recipe),
+        recipe=_recipe(story.contract.recipe, story.schema),
         correlations=_correlations(story.split, story.schema),
         agreement=story.agreement,
         data=story.data,
@@ -257,8 +257,11 @@ def _picture(name: str, says: str, draw: Callable[[plots.Theme], bytes]) -> Pict
     return Picture(name, says, draw(plots.LIGHT), draw(plots.DARK))
 
 
-def _recipe(stored: dict[str, Any]) -> list[tuple[str, str, recipe.Knob]]:
+def _recipe(stored: dict[str, Any], schema: Schema) -> list[tuple[str, str, recipe.Knob]]:
     knobs = recipe.knobs()
+    if schema.is_scaled:
+        reason = "how far the exported models may stray from Keras"
+        knobs["tolerance"] = recipe.Knob("standard deviations of the target", reason)
     return [(name, _shown(value), knobs[name]) for name, value in stored.items() if name in knobs]
 
 

@@ -58,14 +58,16 @@ class Built:
     Attributes:
         metrics: How good it is.
         intervals: Its intervals, and how often the truth lies within.
-        agreement: How far the exported models stray from Keras, thousand USD, by place.
+        agreement: How far the exported models stray from Keras, in that unit, by place.
         gate: How it did beside the stable version; None where they were not compared.
+        unit: The target's.
     """
 
     metrics: Metrics
     intervals: contract.Intervals | None
     agreement: dict[str, float]
     gate: Gate | None
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,10 @@ class Published(Built):
     Attributes:
         version: The version's folder.
         labels: What is stable and candidate now.
-        unit: The target's unit.
     """
 
     version: Path
     labels: dict[str, int]
-    unit: str
 
     @property
     def page(self) -> Path:
@@ -131,7 +131,7 @@ def run(order: Order, table: Table, made_from: Fingerprint, console: Console) ->
             signing.sign(folder, order.sign)
         version = publish.publish(folder, order.model)
     labelled = labels.published(order.models, order.name, int(version.name))
-    return Published(**vars(built), version=version, labels=labelled.labels, unit=table.schema.unit)
+    return Published(**vars(built), version=version, labels=labelled.labels)
 
 
 def build(
@@ -166,7 +166,8 @@ def build(
     if stable is not None:
         described = _judge(order, table, stable, folder, described)
     _tell(order, trained, found, described, folder, measured)
-    return Built(trained.metrics, found.described, measured, described.lineage.gate)
+    judged_as, unit = described.lineage.gate, described.target.unit
+    return Built(trained.metrics, found.described, measured, judged_as, unit)
 
 
 def _train(order: Order, table: Table, console: Console) -> _Trained:

@@ -20,6 +20,7 @@ from service.http.messages import (
     CLIENT_LEFT,
     EXCHANGE,
     REQUEST_ID_HEADER,
+    TRACE_HEADER,
     Request,
     Response,
     find_api,
@@ -76,6 +77,8 @@ class Front:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        if self.health.draining:
+            send = _closing(send)
         exchange = self._begin(scope)
         try:
             gate.enter(self._guard, exchange, _headers(scope), scope.get(CERTIFICATE, ()))
@@ -91,8 +94,6 @@ class Front:
             return
         exchange.started_s = time.perf_counter()
         scope[EXCHANGE] = exchange
-        if self.health.draining:
-            send = _closing(send)
         request = _request(scope, body)
         api = find_api(self._apis, request.path)
         if api is not None:
@@ -160,6 +161,7 @@ class Front:
             _raw_path(scope),
             client[0] if client else "",
             request_id.decode("latin-1") if request_id is not None else None,
+            _headers(scope) if self._exchanges.traces else {},
         )
 
     async def _send(self, send: Send, exchange: Exchange, response: Response) -> None:
@@ -169,6 +171,8 @@ class Front:
             REQUEST_ID_HEADER: exchange.request_id,
             **dict(response.headers),
         }
+        if exchange.trace is not None:
+            headers[TRACE_HEADER] = exchange.trace.context
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         self._exchanges.end(exchange, response.status)
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
@@ -269,7 +273,8 @@ def _closing(send: Send) -> Send:
 
     async def send_closing(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
+            others = [it for it in message["headers"] if it[0] != b"connection"]
+            message["headers"] = [*others, (b"connection", b"close")]
         await send(message)
 
     return send_closing

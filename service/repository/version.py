@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -60,6 +61,21 @@ class VersionStatus:
     error: str = ""
 
 
+class WarmUp(NamedTuple):
+    """The requests that a version was warmed up with.
+
+    Attributes:
+        records: How many.
+        seconds: How long they took.
+    """
+
+    records: int = 0
+    seconds: float = 0.0
+
+
+_NOT_WARMED_UP: Final = WarmUp()
+
+
 @dataclass(frozen=True)
 class ModelVersion:
     """A loaded version: its description and what runs it.
@@ -73,6 +89,7 @@ class ModelVersion:
         contract: Its own description, where it carries one.
         fingerprint: Its files as they were when it was loaded.
         loaded_at: When, in seconds since 1970.
+        warm_up: How it was warmed up.
         background: The rows that explanations compare with, where it carries them.
         number_text: The number as text, as each answer carries it.
         direct: The shortest way to run each signature that has one.
@@ -86,6 +103,7 @@ class ModelVersion:
     contract: Contract | None
     fingerprint: Fingerprint
     loaded_at: float
+    warm_up: WarmUp = _NOT_WARMED_UP
     background: Background | None = None
     number_text: str = field(init=False, repr=False)
     direct: Mapping[str, Direct] = field(init=False, repr=False)
@@ -147,7 +165,7 @@ class ModelVersion:
         Args:
             signature: Name of the signature.
             inputs: An array for every input of the signature.
-            exchange: Who asks, where what was computed is noted; None for a run that is no
+            exchange: Who asks, where what was computed is noted and when; None for a run that is no
                 caller's.
 
         Returns:
@@ -160,11 +178,13 @@ class ModelVersion:
             return self.run_examples(signature, _serialised(inputs), exchange)
         if signature in self._named:
             signature, inputs = self._batched(inputs)
+        began_s = time.perf_counter()
         if self._bounds is not None:
             self._bounds.check(inputs)
         outputs = self.executor.run(signature, inputs)
         if exchange is not None:
             exchange.computed = Computed(self, signature, inputs, outputs)
+            exchange.ran(began_s, time.perf_counter())
         return outputs
 
     def submit(
@@ -281,10 +301,12 @@ class ModelVersion:
         Raises:
             InvalidRequest: An example does not hold what is needed.
         """
+        began_s = time.perf_counter()
         call = self._example_call(signature, examples)
         outputs = self.executor.run(call.signature, call.inputs)
         if exchange is not None:
             exchange.computed = self._computed(call, outputs)
+            exchange.ran(began_s, time.perf_counter())
         return call.named(outputs)
 
     def submit_examples(

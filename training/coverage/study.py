@@ -58,12 +58,13 @@ class Quarters(msgspec.Struct, frozen=True):
     Attributes:
         by: The column that the rows are ordered by, or the predicted price.
         limits: The values between the quarters, ascending.
-        shares: By kind of width the share of each quarter's rows within.
+        shares: By kind of width the share of each quarter's rows within; None for one that
+            has no rows, as a column of few values may have.
     """
 
     by: str
     limits: tuple[float, ...]
-    shares: dict[str, tuple[float, ...]]
+    shares: dict[str, tuple[float | None, ...]]
 
 
 class Study(msgspec.Struct, frozen=True):
@@ -139,7 +140,6 @@ def _quarters(
         )
 
 
-def _of_groups(inside: NDArray[np.bool_], groups: NDArray[np.intp]) -> tuple[float, ...]:
-    """The share of each group; of a column with few values a group may have no rows."""
+def _of_groups(inside: NDArray[np.bool_], groups: NDArray[np.intp]) -> tuple[float | None, ...]:
     shares = (inside[groups == it] for it in range(QUARTERS))
-    return tuple(round(float(it.mean()), 4) if len(it) else 0.0 for it in shares)
+    return tuple(round(float(it.mean()), 4) if len(it) else None for it in shares)

@@ -26,6 +26,8 @@ SHARED_SCHEMAS: Final[Mapping[str, Any]] = {
 
 _REASONS: Final = {
     400: "The request is wrong: the message says place, value and limit.",
+    401: "A key or token is needed, where callers are named.",
+    403: "This caller may not do this.",
     404: "What was asked for is not there.",
     408: "The body did not arrive in time.",
     413: "The body is over the limit.",
@@ -45,7 +47,7 @@ SHARED_RESPONSES: Final[Mapping[str, Any]] = {
     **{f"Error{status}": _response(status, ERROR) for status in _REASONS},
     **{f"MLflowError{status}": _response(status, _MLFLOW_ERROR) for status in _REASONS},
 }
-_ALWAYS: Final = (408, 413, 500, 504)
+_ALWAYS: Final = (401, 403, 408, 413, 500, 504)
 
 
 def errors(*statuses: int, form: str = "Error") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from service import contract as contracts
 from service.inference.signature import DEFAULT_SIGNATURE
 from service.web.openapi.operation import answer, errors, in_path, json_body, operation
 
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
 
 TAG: Final = "TensorFlow Serving"
 _LABEL: Final = "_label"
+_BACKGROUND: Final = contracts.BACKGROUND
+_EXPLANATION: Final = {
+    "type": "object",
+    "properties": {
+        "base": {"type": ["number", "null"]},
+        "price": {"type": ["number", "null"]},
+        "contributions": {
+            "type": "object",
+            "additionalProperties": {"type": ["number", "null"]},
+        },
+        "error": {"type": ["number", "null"]},
+        "outside": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["base", "price", "contributions", "error"],
+}
 _STATUS: Final = {
     "type": "object",
     "properties": {
@@ -74,6 +90,11 @@ def paths(served: Served, *, drift: bool) -> dict[str, Any]:
         made[f"{path}/metadata"] = {"get": _metadata(served, suffix, parameters)}
         if served.version.contract is not None:
             made[f"{path}/contract"] = {"get": _contract(served, suffix, parameters)}
+            if _BACKGROUND in served.version.contract.files:
+                made[f"{path}:explain"] = {"post": _explain(served, suffix, parameters)}
+                made[f"{path}/partial_dependence"] = {
+                    "get": _dependence(served, suffix, parameters)
+                }
             if drift:
                 made[f"{path}/drift"] = {"get": _drift(served, suffix, parameters)}
     return made
@@ -189,5 +210,45 @@ def _drift(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]
         f"drift_{served.name}{suffix}",
         "How requests and predictions compare with its training.",
         {"200": answer("One entry a column.", form), **errors(400, 404)},
+        parameters=parameters,
+    )
+
+
+def _explain(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
+    form = {
+        "type": "object",
+        "properties": {
+            "signature_name": {"type": "string", "enum": ["", DEFAULT_SIGNATURE]},
+            "instances": served.instances,
+        },
+        "required": ["instances"],
+        "not": {"required": ["inputs"]},
+    }
+    answered = {
+        "type": "object",
+        "properties": {"explanations": {"type": "array", "items": _EXPLANATION}},
+        "required": ["explanations"],
+    }
+    return operation(
+        TAG,
+        f"explain_{served.name}{suffix}",
+        f"What each feature adds to a prediction of {served.version.model}, one a row.",
+        {"200": answer("In the order of the rows.", answered), **errors(400, 404, 429, 501, 503)},
+        body=json_body(form, {"instances": [served.example]}),
+        parameters=parameters,
+    )
+
+
+def _dependence(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
+    form = {
+        "type": "object",
+        "properties": {"base": {"type": "number"}, "features": {"type": "object"}},
+        "required": ["base", "features"],
+    }
+    return operation(
+        TAG,
+        f"partial_dependence_{served.name}{suffix}",
+        "How its predictions go with each feature.",
+        {"200": answer("A curve a feature.", form), **errors(400, 404)},
         parameters=parameters,
     )

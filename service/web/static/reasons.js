@@ -11,7 +11,8 @@ export function reasonsCard(subject) {
   const decimals = decimalsFor(target.training.std || 1);
   const list = element("ul", { class: "reasons" });
   const base = element("p", { class: "note" });
-  const node = card("Reasons", {}, list, base);
+  const unusual = element("p", { class: "warning", role: "status" });
+  const node = card("Reasons", {}, list, base, unusual);
   node.hidden = true;
 
   return {
@@ -23,6 +24,7 @@ export function reasonsCard(subject) {
       const parts = Object.entries(explanation.contributions).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
       const largest = Math.max(...parts.map(([, it]) => Math.abs(it)), 1e-9);
       list.replaceChildren(...parts.map(([name, added]) => bar(name, added, largest, decimals)));
+      unusual.textContent = explanation.unusual ? "Unlike any training row: each value may be usual, but not all of them together." : "";
       base.textContent = `They add up from ${fixed(explanation.base, decimals)}, the mean ${output} of the training data, to this ${output}${explanation.error ? `, within ${fixed(explanation.error, decimals)}` : ""}. In ${target.unit}.`;
     },
   };

@@ -33,7 +33,7 @@ export async function send(path, { method, body, headers = {}, signal } = {}) {
   const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
   const all = { Accept: "application/json", ...headers };
   if (text !== undefined && !all["Content-Type"]) all["Content-Type"] = "application/json";
-  Object.assign(all, credentials(access.key));
+  if (access.key) all.Authorization = `Bearer ${access.key}`;
   try {
     const response = await fetch(path, { method: method ?? (text === undefined ? "GET" : "POST"), body: text, headers: all, signal });
     if (response.status === 401) access.onRefused?.();
@@ -79,12 +79,6 @@ export async function askIfThere(path, options) {
     if (error instanceof ServiceError) return null;
     throw error;
   }
-}
-
-/** A key goes in a header of its own; a token, which has three parts, is a bearer's. */
-function credentials(key) {
-  if (!key) return {};
-  return key.split(".").length === 3 ? { Authorization: `Bearer ${key}` } : { "X-Api-Key": key };
 }
 
 function said(answer) {

@@ -1,7 +1,7 @@
 /** The part "Versions": what is served and since when, how good each is, two compared. */
 
 import { card, element, table } from "./elements.js";
-import { decimalsFor, fixed, signed } from "./numbers.js";
+import { brief, decimalsFor, fixed, signed } from "./numbers.js";
 import { mayBeMissing, typical } from "./row.js";
 import { ServiceError } from "./service.js";
 import { Subject } from "./subject.js";
@@ -124,7 +124,15 @@ function metrics({ metrics: told, target }) {
 }
 
 function lineage({ lineage: told, recipe }) {
-  const short = (value) => (typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? `${value.slice(0, 12)}…` : Array.isArray(value) ? value.join(", ") : value !== null && typeof value === "object" ? Object.entries(value).map(([name, it]) => `${name} ${it}`).join(", ") : String(value));
-  const list = (entries) => element("dl", { class: "facts" }, entries.flatMap(([name, value]) => [element("dt", {}, name.replaceAll("_", " ")), element("dd", { title: String(value) }, short(value))]));
+  const list = (entries) => element("dl", { class: "facts" }, entries.filter(([, value]) => value !== null && value !== "").flatMap(([name, value]) => [element("dt", {}, name.replaceAll("_", " ")), element("dd", { title: typeof value === "string" ? value : "" }, short(value))]));
   return element("div", {}, list(Object.entries(told)), element("details", {}, element("summary", {}, "All knobs of the training"), list(Object.entries(recipe))));
+}
+
+/** A value in a line: a hash by its beginning, what holds others by all of them. */
+function short(value) {
+  if (typeof value === "string") return /^[0-9a-f]{40,64}/.test(value) ? value.replace(/^([0-9a-f]{12})[0-9a-f]*/, "$1…") : value;
+  if (typeof value === "number") return brief(value, 6);
+  if (Array.isArray(value)) return value.map(short).join(", ");
+  if (value !== null && typeof value === "object") return Object.entries(value).map(([name, it]) => `${name.replaceAll("_", " ")} ${short(it)}`).join(", ");
+  return String(value);
 }

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from tests.e2e.page.conftest import Visitor
 
-pytestmark = pytest.mark.system("chromium")
+# Training, two exports and a service may stand before the first of them.
+pytestmark = [pytest.mark.system("chromium"), pytest.mark.timeout(300)]
 PARTS = ("try", "behaviour", "versions", "batch", "live", "api")
 # What the first sight of the page may cost a telephone, in bytes as they are sent.
 MOST_BYTES = 60_000

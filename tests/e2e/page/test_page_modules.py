@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.system("chromium")
+# Training, two exports and a service may stand before the first of them.
+pytestmark = [pytest.mark.system("chromium"), pytest.mark.timeout(300)]
 MODULES = sorted(FOLDER.glob("*.js"))
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.e2e.page.conftest import PREDICT
 
-pytestmark = pytest.mark.system("chromium")
+# Training, two exports and a service may stand before the first of them.
+pytestmark = [pytest.mark.system("chromium"), pytest.mark.timeout(300)]
 
 
 def test_each_feature_has_its_curve_and_predictions_stand_against_truth(visitor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.page.conftest import PREDICT
-from tests.servers import ROOT
+from tests.e2e.page.conftest import PREDICT, visiting
+from tests.servers import ROOT, running_service
 
 if TYPE_CHECKING:
     from tests.e2e.page.conftest import Visitor
     from tests.servers import Server
 
-pytestmark = pytest.mark.system("chromium")
+# Training, two exports and a service may stand before the first of them.
+pytestmark = [pytest.mark.system("chromium"), pytest.mark.timeout(300)]
 HOUSE = {"RM": 6.142, "AGE": 91.7, "LSTAT": 18.72}
 QUERY = "?RM=6.142&AGE=91.7&LSTAT=18.72"
 
@@ -170,3 +172,29 @@ def test_the_service_is_missed_and_found_again(visitor, service):
 
     shows(visitor, asked(service, HOUSE | {"AGE": 60}))
     visitor.wrong.clear()  # the browser itself tells of the request that failed
+
+
+def test_an_interval_stands_beside_the_price_and_its_level_can_be_chosen(visitor, service):
+    page = visitor.open("try", query=QUERY)
+    for level, title in ((0.9, "90 %"), (0.8, "80 %"), (0.95, "95 %")):
+        page.get_by_text(title, exact=True).click()
+        body = {"instances": [HOUSE], "level": level}
+        (told,) = service.post(PREDICT, body).json()["predictions"]
+        expect(page.locator(".interval")).to_have_text(
+            f"{told['lower']:.2f} to {told['upper']:.2f}"
+        )
+
+
+def test_where_callers_need_a_key_the_page_asks_for_it(browser, housing_models, tmp_path):
+    key = "hearth_" + "k" * 43
+    keys = tmp_path / "keys"
+    keys.write_text(f"people predict,read sha256:{hashlib.sha256(key.encode()).hexdigest()}\n")
+    with running_service(housing_models, api_key_file=keys) as guarded:
+        for visitor in visiting(browser, guarded.url):
+            page = visitor.page
+            page.goto(f"{guarded.url}/page#/housing/try{QUERY}")
+            page.get_by_label("This service asks for a key").fill(key)
+            page.get_by_role("button", name="Use it").click()
+            expect(page.locator(".price .value")).to_have_text(re.compile(r"^\d+\.\d\d$"))
+            assert all("401" in it for it in visitor.wrong)  # the browser tells of the refusal
+            visitor.wrong.clear()

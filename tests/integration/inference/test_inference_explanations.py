@@ -12,9 +12,13 @@ import pytest
 
 from service.contract import BACKGROUND
 from service.repository.loading import load_version
-from tests.servers import ROOT, running_service
+from tests.servers import ROOT, running_service, wait_until
 
 NAMES = ["RM", "AGE", "LSTAT"]
+COUNTED = (
+    'hearth_requests_total{model="housing",outcome="ok",protocol="tensorflow_serving",'
+    'route="explain",version="1"} 4.0'
+)
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +113,12 @@ def test_every_worker_and_lane_gives_the_same(housing_models, version, tracts):
             service.post("/v1/models/housing:explain", {"instances": tracts[:1].tolist()}).json()
             for _ in range(4)
         ]
-        metrics = service.get("/metrics").text
+        wait_until(lambda: COUNTED in service.get("/metrics").text, "four explanations counted")
 
     for answer in answers:
         (told,) = answer["explanations"]
         assert told["contributions"] == pytest.approx(explanation.contributions, abs=1e-4)
         assert answer["predictions"] == [told["price"]]
-    assert (
-        'hearth_requests_total{model="housing",outcome="ok",protocol="tensorflow_serving",'
-        'route="explain",version="1"} 4.0'
-    ) in metrics
 
 
 def test_partial_dependence_is_the_mean_of_what_is_predicted(folder, version):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_the_run_shows_what_it_found_and_speaks_of_no_tracts(models):
 def test_the_report_speaks_of_this_table(version):
     page = (version / "assets.extra/report/index.html").read_text()
 
-    assert "tract" not in page.split("<style>")[0] + page.split("</style>")[-1]
+    assert not re.search(r"\b(tracts?|census|thousand USD)\b", page)
     assert GENTOO in page
     assert f"correlation with {TARGET}" in page
 
@@ -308,8 +309,8 @@ def test_second_run_trains_nothing_and_another_description_does(models, tmp_path
     described = tmp_path / "d.toml"
     described.write_text('["Body Mass (g)"]\nunit = "g"\n')
     order = command.flags.parse([*line, "--columns", str(described)])
-    made_from = command._fingerprint(order, DATA, described.read_bytes())
+    made_from = command._fingerprint(order)
 
     assert command.main(line) == 0
-    assert [it.name for it in (models / "penguins").iterdir()] == ["1"]
+    assert [it.name for it in (models / "penguins").glob("[0-9]*")] == ["1"]
     assert command._already_made(order.model, made_from) is None

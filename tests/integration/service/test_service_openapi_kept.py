@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.servers import Server
 
+pytestmark = pytest.mark.timeout(300)
 ALWAYS = (
     "not_a_server_error",
     "status_code_conformance",

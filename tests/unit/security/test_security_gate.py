@@ -177,6 +177,8 @@ def test_the_certificate_of_a_connection_counts(worker, guard):
         ("/", None, 401),
         ("/", READ_KEY, 200),
         ("/openapi.json", None, 401),
+        ("/static/../metrics", None, 404),
+        ("/static/%2e%2e/metrics", None, 404),
         ("/nowhere", None, 401),
         ("/nowhere", READ_KEY, 404),
         ("/v1/models", READ_KEY, 200),

@@ -186,6 +186,14 @@ def test_a_guard_that_knows_nobody_is_open_and_any_other_is_not(guard):
     assert not Guard(Rules(anonymous=frozenset({PREDICT, READ}))).is_open
 
 
+def test_a_key_that_a_gateway_passes_on_means_nothing_where_there_are_no_keys():
+    guard = Guard(Rules(anonymous=frozenset({PREDICT, READ})))
+
+    assert guard.admit(asked("a-gateways-own")) == "anonymous"
+    with pytest.raises((Unauthenticated, Forbidden)):
+        guard.admit(asked("a-gateways-own", ADMIN))
+
+
 def test_a_certificate_of_the_authority_suffices_where_no_file_names_callers():
     guard = Guard(Rules(anonymous=frozenset(), certified=frozenset({PREDICT, READ})))
 
