@@ -60,7 +60,7 @@ def test_a_quarter_without_rows_has_no_share():
     rows = tracts(60)
     rows.frame["LSTAT"] = np.arange(60) // 58  # nearly all are 0
 
-    found = study("quick", QUICK, rows, 2, 1.0)
+    found = study("quick", QUICK, rows, 2, Preparation())
 
     (shares,) = (it.shares["constant"] for it in found.quarters if it.by == "LSTAT")
     assert shares[1:3] == (None, None)
