@@ -105,7 +105,7 @@ class Tls:
 
 
 def read_metrics_path(path: Path) -> str | None:
-    """The further path for metrics that a monitoring config asks for, or None.
+    """The path for TensorFlow Serving's metrics that a monitoring config asks for, or None.
 
     Raises:
         InvalidRequest: The file cannot be read, or is not one.

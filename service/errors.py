@@ -24,7 +24,10 @@ Each protocol has one table from these classes to its own numbers and bodies.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # As TensorFlow Serving cuts its own: a caller's long name need not come back whole.
 _MAX_MESSAGE: Final = 1024
@@ -135,3 +138,10 @@ class InternalError(HearthError):
 
 class VersionRefused(HearthError):
     """A model version on disk cannot be served."""
+
+
+def kinds(of: type[HearthError] = HearthError) -> Iterator[type[HearthError]]:
+    """All classes of errors below one."""
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)

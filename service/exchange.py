@@ -9,23 +9,43 @@ import secrets
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from service.errors import Forbidden, HearthError, InternalError
+from service.inference.futures import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
     from service.repository.version import ModelVersion
 
+_Outputs = TypeVar("_Outputs")
+
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NOTHING: Final[Mapping[str, str]] = {}
 _log: Final = logging.getLogger("hearth.exchange")
 # Calls, from the innermost out, by which a bug is told.
 _CALLS: Final = 6
+
+
+class Trace(Protocol):
+    """A request's part of a trace.
+
+    Attributes:
+        id: The trace's id, 32 hexadecimal digits.
+        context: The request's own place in it, as W3C's trace context writes it.
+    """
+
+    @property
+    def id(self) -> str: ...  # noqa: D102 - above
+
+    @property
+    def context(self) -> str: ...  # noqa: D102 - above
 
 
 class Computed(msgspec.Struct, frozen=True, gc=False, eq=False):
@@ -36,16 +56,22 @@ class Computed(msgspec.Struct, frozen=True, gc=False, eq=False):
         signature: Name of the signature that ran.
         inputs: Its arrays.
         outputs: What came out.
+        is_small: It is known that the arrays are of a few numbers.
     """
 
     version: ModelVersion
     signature: str
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
+    is_small: bool = False
 
 
 class Exchange(msgspec.Struct, gc=False):
-    """What is known of one request while it is answered, for log and metrics.
+    """What is known of one request while it is answered, for log, metrics and traces.
+
+    A request for inference goes through four stages: its body is *decoded* into arrays, it may
+    have to *wait* for a thread, for others to be joined with and for the event loop, the network
+    *runs*, and the outputs are *encoded*.
 
     Attributes:
         request_id: The caller's own id, or a new one.
@@ -60,6 +86,10 @@ class Exchange(msgspec.Struct, gc=False):
         rows: Rows predicted.
         outcome: ``ok``, or the class of the error.
         error: The error's message.
+        waited_s: Seconds that it waited for a thread before anybody looked at it.
+        decoded_s: When its inputs were arrays, on the same clock as ``started_s``.
+        stages: Seconds of the first three stages, once they are over; the last is what is left.
+        trace: Its part of a trace; None if it is not traced.
         caller: Who asks; empty where nobody asks who it is.
         audited: Whether it would change what is served.
         concerns: What it would change.
@@ -78,6 +108,10 @@ class Exchange(msgspec.Struct, gc=False):
     rows: int = 0
     outcome: str = "ok"
     error: str = ""
+    waited_s: float = 0.0
+    decoded_s: float = 0.0
+    stages: tuple[float, float, float] | None = None
+    trace: Trace | None = None
     caller: str = ""
     audited: bool = False
     concerns: str = ""
@@ -87,6 +121,33 @@ class Exchange(msgspec.Struct, gc=False):
         """Note which version answers."""
         self.model = version.model
         self.version = version.number_text
+
+    def taken(self) -> None:
+        """Note that a thread has begun on it."""
+        self.waited_s = time.perf_counter() - self.started_s
+
+    def decoded(self) -> None:
+        """Note that its inputs are arrays."""
+        self.decoded_s = time.perf_counter()
+
+    def collect(self, outputs: Future[_Outputs]) -> _Outputs:
+        """What a network gave elsewhere; notes how long that took."""
+        given = outputs.result()
+        if isinstance(outputs, Timed):
+            self.ran(outputs.began_s, outputs.ended_s)
+        return given
+
+    def ran(self, began_s: float, ended_s: float) -> None:
+        """Note when its network ran, on the same clock as ``started_s``."""
+        if not self.decoded_s:
+            return  # a request that is not for inference alone
+        if self.stages is not None:  # one of several runs
+            decode_s, wait_s, run_s = self.stages
+            self.stages = (decode_s, wait_s, run_s + ended_s - began_s)
+            return
+        decode_s = self.decoded_s - self.started_s - self.waited_s
+        wait_s = self.waited_s + began_s - self.decoded_s + time.perf_counter() - ended_s
+        self.stages = (decode_s, wait_s, ended_s - began_s)
 
     def failed(self, error: Exception) -> HearthError:
         """Note what went wrong.
@@ -133,24 +194,55 @@ class Sink(Protocol):
         """An exchange has its answer."""
 
 
+class Tracing(Protocol):
+    """Who decides which requests are traced."""
+
+    def begin(self, carrier: Mapping[str, str]) -> Trace | None:
+        """The trace of a request with these headers, by lower-case name; None for no trace."""
+
+
 class Exchanges:
     """Begins and ends exchanges.
 
     Args:
         sink: Who is told.
+        tracing: Who decides which are traced; None for none at all.
+
+    Attributes:
+        traces: Whether any may be traced.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, tracing: Tracing | None = None) -> None:
+        self.traces = tracing is not None
         self._sink = sink
+        self._tracing = tracing
         # Unique over workers and restarts, and cheap.
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
-    def begin(self, method: str, path: str, client: str, request_id: str | None) -> Exchange:
-        """A request has come in whole; a request id that is not plain text is replaced."""
+    def begin(
+        self,
+        method: str,
+        path: str,
+        client: str,
+        request_id: str | None,
+        carrier: Mapping[str, str] = _NOTHING,
+    ) -> Exchange:
+        """A request has come in whole; a request id that is not plain text is replaced.
+
+        Args:
+            method: See ``Exchange``, here and below.
+            path: The path.
+            client: The caller's address.
+            request_id: The caller's own id, if it sent one.
+            carrier: Its headers by lower-case name, where it may be part of a trace.
+        """
         if request_id is None or not _REQUEST_ID.fullmatch(request_id):
             request_id = f"{self._prefix}-{next(self._numbers):x}"
-        return Exchange(request_id, method, path, client, time.perf_counter())
+        exchange = Exchange(request_id, method, path, client, time.perf_counter())
+        if self._tracing is not None:
+            exchange.trace = self._tracing.begin(carrier)
+        return exchange
 
     def end(self, exchange: Exchange, status: int | str) -> None:
         """Its answer is made, with this HTTP status or the name of this gRPC code."""

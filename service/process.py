@@ -8,12 +8,13 @@ import re
 import sqlite3
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
 from service.config_files import metrics_paths, read_batching, read_session
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, kinds
 from service.exchange import Exchange, Exchanges
 from service.health import Health
 from service.http.app import Parts, create_app
@@ -27,17 +28,21 @@ from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowS
 from service.http.vertex import Vertex
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, cache_folders
-from service.monitoring import parquet
+from service.monitoring import parquet, traces
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
 from service.monitoring.feedback import Feedback, FeedbackGauges
 from service.monitoring.feedback_store import FILE, FeedbackStore
+from service.monitoring.levels import states
 from service.monitoring.metrics import Metrics
 from service.monitoring.observations import Observations
 from service.monitoring.request_log import PARQUET, TFRECORD, Limits, RequestLog, Target
+from service.monitoring.tensorflow_serving import ServingMetrics
+from service.monitoring.traces import Traces
 from service.protocols.open_inference_dataplane import Dataplane
 from service.protocols.prediction_log import TFRecord
+from service.protocols.tensorflow_serving_grpc import code_of
 from service.protocols.warm_up import read_warm_up
 from service.repository.config import COLLECTORS, ModelConfig, parse_config, read_logging
 from service.repository.control import Control
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
 
 
 _log: Final = logging.getLogger("hearth.process")
+_METRICS_PATH: Final = "/metrics"
 _BATCHING_FLAG: Final = "--batching_parameters_file"
 _VERSION_BATCHING: Final = "batching_params.pbtxt"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
@@ -94,7 +100,7 @@ class Process:
     def __init__(self, settings: Settings, agreement: Agreement) -> None:
         self.settings = settings
         self.entrance = Entrance(settings)
-        self._metrics = Metrics()
+        self._metrics = Metrics(serving=_serving_metrics(settings))
         self.repository = _repository(settings, self._metrics)
         self.health = Health(self.repository)
         access_log = AccessLog(
@@ -111,7 +117,9 @@ class Process:
             self._metrics.worked_out.register(gauges)
         if drift is not None:
             self._metrics.worked_out.register(DriftGauges(drift, self.repository.versions))
-        exchanges = Exchanges(_Recorder(self._metrics, access_log, self._observations, audit_log))
+        self._traces = _traces(settings)
+        recorder = _Recorder(self._metrics, access_log, self._observations, audit_log, self._traces)
+        exchanges = Exchanges(recorder, self._traces)
         control = Control(
             agreement,
             labels_ahead=settings.allow_version_labels_for_unavailable_models,
@@ -125,14 +133,15 @@ class Process:
             apis=_apis(settings, self.repository, self.health, dataplane, self._monitors(drift)),
             health=self.health,
             exchanges=exchanges,
-            exposition=self._exposition,
-            metrics_paths=metrics_paths(settings.monitoring_config_file),
+            metrics=self._published(),
             spoken=protocols(settings),
             offered=_offered(settings),
             guard=self.entrance.rest,
             encrypted=self.entrance.rest_tls is not None,
         )
-        services = _services(settings, self.repository, allowed, self._exposition, dataplane)
+        services = _services(
+            settings, self.repository, allowed, lambda: self._exposition()[0], dataplane
+        )
         self.rpc = _rpc_server(settings, services, exchanges, self.health, self.entrance)
         self._front = Front(create_app(self._parts), self._parts, settings)
         self._watcher = Watcher(
@@ -171,14 +180,22 @@ class Process:
         tls = self.entrance.rest_tls
         return None if tls is None else tls.context()
 
-    def hand_on_metrics(self) -> None:
-        """Let other workers' scrapes see what this one has counted."""
+    def hand_on_metrics(self, lag_s: float = 0.0) -> None:
+        """Let other workers' scrapes see what this one has counted, and how it stands.
+
+        Args:
+            lag_s: Seconds that the event loop came late to it.
+        """
         self._observations.hand_on()
         self._metrics.hand_on()
+        pending = {"rest": self._front.answering.pending}
+        if self.rpc is not None:
+            pending["grpc"] = self.rpc.under_way
+        self._metrics.look(states(self.repository), lag_s, pending)
 
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""
-        self._metrics.worker_started()
+        self._metrics.worker_started(self.settings.workers)
         self.entrance.start()
         self._watcher.start()
         if self.rpc is not None:
@@ -194,14 +211,16 @@ class Process:
         self._front.finish()
 
     def stop(self) -> None:
-        """Watch no more; what was counted is handed on."""
+        """Watch no more; what was counted is handed on, and traces are sent."""
         self._watcher.stop()
         self.entrance.stop()
         self._observations.hand_on()
         self._request_log.close()
         if self._feedback is not None:
             self._feedback.close()
-        self._metrics.hand_on()
+        self.hand_on_metrics()
+        if self._traces is not None:
+            self._traces.stop()
 
     def _monitors(self, drift: Drift | None) -> Monitors:
         """What is answered of what was asked before, that of a moment ago included."""
@@ -212,9 +231,15 @@ class Process:
 
         return Monitors(None if drift is None else report, self._feedback)
 
-    def _exposition(self) -> bytes:
+    def _exposition(self, accept: str = "") -> tuple[bytes, str]:
         self._observations.hand_on()
-        return self._metrics.exposition()
+        return self._metrics.published(accept)
+
+    def _published(self) -> dict[str, Callable[[str], tuple[bytes, str]]]:
+        """What is to be had of metrics, and where."""
+        own: dict[str, Callable[[str], tuple[bytes, str]]] = {_METRICS_PATH: self._exposition}
+        further = _serving_path(self.settings)
+        return own if further is None else {**own, further: self._metrics.serving_published}
 
 
 def _offered(settings: Settings) -> Offered:
@@ -249,6 +274,24 @@ def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
     if not settings.drift_window_s:
         return None
     return Drift(agreement.folder("drift"), settings.drift_window_s)
+
+
+def _serving_path(settings: Settings) -> str | None:
+    """Where metrics under TensorFlow Serving's names are to be had; None for nowhere."""
+    _, *further = metrics_paths(settings.monitoring_config_file)
+    return further[0] if further else None
+
+
+def _serving_metrics(settings: Settings) -> ServingMetrics | None:
+    if _serving_path(settings) is None:
+        return None
+    return ServingMetrics({it.__name__: code_of(it).name for it in kinds()})
+
+
+def _traces(settings: Settings) -> Traces | None:
+    if not settings.trace_endpoint:
+        return None
+    return Traces(settings.trace_endpoint, settings.trace_sampling)
 
 
 def _request_log(settings: Settings, repository: Repository, metrics: Metrics) -> RequestLog:
@@ -291,7 +334,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 class _Recorder:
-    """Tells metrics, logs and observations of finished exchanges."""
+    """Tells metrics, logs, observations and traces of finished exchanges."""
 
     def __init__(
         self,
@@ -299,11 +342,13 @@ class _Recorder:
         access_log: AccessLog,
         observations: Observations,
         audit_log: AuditLog,
+        traces: Traces | None,
     ) -> None:
         self._metrics = metrics
         self._audit_log = audit_log
         self._access_log = access_log
         self._observations = observations
+        self._traces = traces
         # Most requests are neither slow nor wrong, and those are not logged.
         self._log_from_s = access_log.slow_s if access_log.policy.share == 0 else 0.0
 
@@ -315,6 +360,8 @@ class _Recorder:
             self._access_log.write(exchange, status, seconds)
         if exchange.audited:
             self._audit_log.write(exchange, status)
+        if exchange.trace is not None and self._traces is not None:
+            self._traces.finished(exchange, status, seconds)
 
 
 def check_files(settings: Settings) -> None:
@@ -324,6 +371,8 @@ def check_files(settings: Settings) -> None:
         InvalidRequest: One cannot.
     """
     metrics_paths(settings.monitoring_config_file)
+    if settings.trace_endpoint:
+        traces.check_installed()
     if settings.batching_parameters_file is not None and not settings.enable_batching:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
@@ -487,7 +536,7 @@ def _batching(settings: Settings) -> Callable[[Path], BatchingParameters | None]
 
 
 def _repository(settings: Settings, metrics: Metrics) -> Repository:
-    options = _load_options(settings)
+    options = replace(_load_options(settings), observer=metrics.batches)
 
     def load(model: str, number: int, path: Path) -> ModelVersion:
         return load_version(model, number, path, settings.executor, options)

@@ -107,6 +107,14 @@ def _route(text: str) -> str:
     return text
 
 
+def _collector(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"is {text!r}, not a URL such as http://localhost:4318/v1/traces (OTLP over HTTP)"
+        )
+    return text
+
+
 def _access_log(text: str) -> str:
     try:
         parse_access_log(text)
@@ -282,7 +290,7 @@ class Settings:
         default=False, meaning="Let pages of other origins ask (CORS).", read=_switch
     )
     monitoring_config_file: Path | None = _knob(
-        None, "Text form of a MonitoringConfig: a further path for the metrics.", Path
+        None, "Text form of a MonitoringConfig: a path for TensorFlow Serving's metrics.", Path
     )
     ssl_config_file: Path | None = _knob(None, "Text form of an SSLConfig: TLS for gRPC.", Path)
     rest_ssl_config_file: Path | None = _knob(
@@ -376,6 +384,12 @@ class Settings:
         3600.0,
         "Seconds in which requests are looked at for drift from the training; 0 for not at all.",
         _real(0, 30 * 86400),
+    )
+    trace_endpoint: str = _knob(
+        "", "URL of an OTLP collector that traces are sent to; empty for no traces.", _collector
+    )
+    trace_sampling: float = _knob(
+        0.01, "Share of the requests traced whose callers do not decide it.", _real(0, 1)
     )
     quiet: bool = _knob(False, "Do not print where everything is at the start.", _switch)  # noqa: FBT003 - a knob's default
 

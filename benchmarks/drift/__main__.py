@@ -30,8 +30,11 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, and write what was found beside each other."""
     options = _parse(arguments)
     costs = cost.measure(options.model_base_path.absolute(), options.rounds)
-    alarms = _told(simulation.false_alarms(options.runs))
-    delays = _told(simulation.delays(max(1, options.runs // 10)))
+    if options.costs_alone:
+        alarms, delays = _measured_before(options.output)
+    else:
+        alarms = _told(simulation.false_alarms(options.runs))
+        delays = _told(simulation.delays(max(1, options.runs // 10)))
     figures = {
         "alarms": [asdict(it) for it in alarms],
         "delays": [asdict(it) for it in delays],
@@ -43,6 +46,13 @@ def main(arguments: Sequence[str]) -> int:
     page = "\n".join(_page(alarms, delays, costs, options)) + "\n"
     options.output.write_text(page)
     return 0
+
+
+def _measured_before(page: Path) -> tuple[list[FalseAlarms], list[Delay]]:
+    """What stands beside the page."""
+    figures = json.loads(page.with_suffix(".json").read_text())
+    alarms = [simulation.FalseAlarms(**it) for it in figures["alarms"]]
+    return alarms, [simulation.Delay(**it) for it in figures["delays"]]
 
 
 def _told(found: Iterator[_Found]) -> list[_Found]:
@@ -145,7 +155,10 @@ def _picture(delays: Sequence[Delay]) -> Figure:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
     parser.add_argument("--runs", type=int, default=2000, help="windows without a change")
-    parser.add_argument("--rounds", type=int, default=100, help="rounds of the costs")
+    parser.add_argument("--rounds", type=int, default=300, help="rounds of the costs")
+    parser.add_argument(
+        "--costs_alone", action="store_true", help="keep the other figures that the page has"
+    )
     parser.add_argument("--model_base_path", type=Path, default=Path("models/housing"))
     parser.add_argument("--output", type=Path, default=Path("docs/drift-measured.md"))
     return parser.parse_args(arguments)

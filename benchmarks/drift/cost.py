@@ -12,17 +12,20 @@ from service.repository.version import Direct
 from service.shared import shared_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from service.exchange import Exchange
-    from service.process import Process
     from service.repository.version import ModelVersion
 
-# Requests between two looks at the list: fewer than it takes, and more.
-_FEW: Final = 1000
-_MANY: Final = 5000
+# Requests that are timed at once: few, so that some rounds are over before anything disturbs them.
+_REQUESTS: Final = 100
+# Requests that are counted at once, as many as the list may well hold; and more than it takes.
+_COUNTED: Final = 1000
+_MANY: Final = 1100
 _NOBODY: Final = "nobody looks"
+_ALL: Final = "all are looked at, and counted"
+_COUNTING: Final = "counting"
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,31 @@ def measure(models: Path, rounds: int) -> list[Cost]:
     """
     taken: dict[str, list[float]] = {}
     with shared_folder() as folder:
-        ways = _ways(profile.process(models, folder))
+        process = profile.process(models, folder)
+        ask = profile.request(process)
         for _ in range(rounds):
-            for name, way in ways.items():
-                taken.setdefault(name, []).append(way())
-    return [_cost(name, several, taken[_NOBODY]) for name, several in taken.items()]
+            for name, microseconds in _round(ask, process.hand_on_metrics):
+                taken.setdefault(name, []).append(microseconds)
+    best = {name: min(several) for name, several in taken.items()}
+    best[_ALL] += best.pop(_COUNTING)
+    return [Cost(name, it, it - best[_NOBODY]) for name, it in best.items()]
 
 
-def _ways(process: Process) -> dict[str, Callable[[], float]]:
-    ask, hand_on = profile.request(process), process.hand_on_metrics
-
-    def nobody_looks() -> float:
-        with patch.object(Direct, "note", _unnoted):
-            return _us(ask, hand_on, _MANY)
-
-    return {
-        _NOBODY: nobody_looks,
-        "all are looked at, and counted": lambda: _us(ask, hand_on, _FEW),
-        "more come than are looked at": lambda: _us(ask, hand_on, _MANY),
-    }
+def _round(ask: Callable[[], object], hand_on: Callable[[], None]) -> Iterator[tuple[str, float]]:
+    """Microseconds a request, each way once; counting by itself."""
+    with patch.object(Direct, "note", _unnoted):
+        yield _NOBODY, _us(ask)
+    hand_on()
+    yield _ALL, _us(ask)
+    for _ in range(_COUNTED - _REQUESTS):
+        ask()
+    started_s = time.perf_counter()
+    hand_on()
+    yield _COUNTING, (time.perf_counter() - started_s) / _COUNTED * 1e6
+    for _ in range(_MANY):
+        ask()
+    yield "more come than are looked at", _us(ask)
+    hand_on()
 
 
 def _unnoted(
@@ -78,15 +87,9 @@ def _unnoted(
     exchange.rows = len(batch)
 
 
-def _us(ask: Callable[[], object], hand_on: Callable[[], None], at_once: int) -> float:
-    """Microseconds a request, what is done once for so many of them included."""
+def _us(ask: Callable[[], object]) -> float:
+    """Microseconds a request."""
     started_s = time.perf_counter()
-    for _ in range(_MANY // at_once):
-        for _ in range(at_once):
-            ask()
-        hand_on()
-    return (time.perf_counter() - started_s) / _MANY * 1e6
-
-
-def _cost(way: str, several: list[float], nobody: list[float]) -> Cost:
-    return Cost(way, min(several), min(several) - min(nobody))
+    for _ in range(_REQUESTS):
+        ask()
+    return (time.perf_counter() - started_s) / _REQUESTS * 1e6

@@ -75,9 +75,13 @@ class Answering:
 
     Args:
         threads: Where requests run that the event loop may not wait for.
+
+    Attributes:
+        pending: How many answers are being made elsewhere.
     """
 
     def __init__(self, threads: Executor) -> None:
+        self.pending = 0
         self._threads = threads
         self._to_join: list[tuple[Inference[Response], Pending]] = []
         self._arrived: deque[Pending] = deque()
@@ -95,7 +99,7 @@ class Answering:
             light: What ``Api.is_light`` says of its head.
         """
         if not light or len(request.body) > QUICK_BYTES:
-            return self._in_thread(lambda: api.answer(request, exchange))
+            return self._in_thread(lambda: _in_turn(api, request, exchange))
         try:
             step = api.begin(request, exchange)
             if isinstance(step, Response):
@@ -118,6 +122,7 @@ class Answering:
 
     def _in_thread(self, answer: Callable[[], Response]) -> Pending:
         pending = Pending(lambda future: future.result())
+        self.pending += 1
         arrived = self._arrival()
         pending.wait_for(lambda: self._threads.submit(answer), arrived)
         return pending
@@ -126,6 +131,7 @@ class Answering:
         if not self._to_join:
             asyncio.get_running_loop().call_soon(self._submit_all)
         self._to_join.append((step, pending))
+        self.pending += 1
         return pending
 
     def _submit_all(self) -> None:
@@ -151,7 +157,13 @@ class Answering:
         # First: what arrives from here on wakes the loop again.
         self._woken = False
         while self._arrived:
+            self.pending -= 1
             self._arrived.popleft().tell()
+
+
+def _in_turn(api: Api, request: Request, exchange: Exchange) -> Response:
+    exchange.taken()
+    return api.answer(request, exchange)
 
 
 def _whole(api: Api, request: Request, exchange: Exchange, step: Inference[Response]) -> Response:

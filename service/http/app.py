@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import flask
@@ -16,9 +17,8 @@ from service.http.flask_messages import (
     to_flask,
     to_request,
 )
-from service.http.messages import EXCHANGE, REQUEST_ID_HEADER, Response, find_api
+from service.http.messages import EXCHANGE, REQUEST_ID_HEADER, TRACE_HEADER, Response, find_api
 from service.http.pages import add_pages
-from service.monitoring.metrics import CONTENT_TYPE
 from service.protocols import json_body
 from service.protocols.tensorflow_serving import encode_error
 from service.security.guard import Guard
@@ -44,8 +44,8 @@ class Parts:
         apis: The protocols, each with routes of its own.
         health: Liveness and readiness.
         exchanges: Begins and ends requests for log and metrics.
-        exposition: The metrics' text.
-        metrics_paths: Where it is to be had.
+        metrics: Where metrics are to be had, and what is to be had there: from what the asker
+            accepts to a text and its type.
         spoken: The protocols with their routes and services, to tell programs.
         offered: The routes that settings turn on, for the OpenAPI document.
         guard: Says who may do what; it is asked before Flask is.
@@ -56,8 +56,7 @@ class Parts:
     apis: Sequence[Api]
     health: Health
     exchanges: Exchanges
-    exposition: Callable[[], bytes]
-    metrics_paths: Sequence[str] = ("/metrics",)
+    metrics: Mapping[str, Callable[[str], tuple[bytes, str]]]
     spoken: Mapping[str, Any] = field(default_factory=dict)
     offered: Offered = field(default_factory=Offered)
     guard: Guard = field(default_factory=Guard)
@@ -85,6 +84,7 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
                 raw_path(),
                 request.remote_addr or "",
                 request.headers.get(REQUEST_ID_HEADER),
+                {name.lower(): it for name, it in request.headers},
             )
         keep_exchange(exchange)
         # A protocol's routes are its own: any method, any path below, its own errors.
@@ -95,6 +95,8 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
     def end(response: flask.Response) -> flask.Response:
         exchange = current_exchange()
         response.headers[REQUEST_ID_HEADER] = exchange.request_id
+        if exchange.trace is not None:
+            response.headers[TRACE_HEADER] = exchange.trace.context
         response.headers.update(browser_headers(exchange.path, encrypted=parts.encrypted))
         parts.exchanges.end(exchange, response.status_code)
         return response
@@ -119,12 +121,14 @@ def _add_operations(app: flask.Flask, parts: Parts) -> None:
         current_exchange().error = problem
         return to_flask(Response(503, json_body.encode({"ready": False, "reason": problem})))
 
-    def metrics() -> flask.Response:
-        current_exchange().route = "metrics"
-        return to_flask(Response(200, parts.exposition(), CONTENT_TYPE))
+    for path, published in parts.metrics.items():
+        app.add_url_rule(path, f"metrics {path}", partial(_metrics, published))
 
-    for path in parts.metrics_paths:
-        app.add_url_rule(path, f"metrics {path}", metrics)
+
+def _metrics(published: Callable[[str], tuple[bytes, str]]) -> flask.Response:
+    current_exchange().route = "metrics"
+    text, content_type = published(flask.request.headers.get("Accept", ""))
+    return to_flask(Response(200, text, content_type))
 
 
 def _answer_error(error: Exception) -> flask.Response:

@@ -18,13 +18,19 @@ from service.errors import DeadlineExceeded, HearthError, RequestTimeout
 from service.http import gate
 from service.http.answering import Pending
 from service.http.heads import END
-from service.http.messages import CLIENT_LEFT, REQUEST_ID_HEADER, Request, Response
+from service.http.messages import (
+    CLIENT_LEFT,
+    REQUEST_ID_HEADER,
+    TRACE_HEADER,
+    Request,
+    Response,
+)
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from service.exchange import Exchange, Exchanges
+    from service.exchange import Exchange, Exchanges, Trace
     from service.health import Health
     from service.http.answering import Answering
     from service.http.heads import Head, Heads
@@ -37,6 +43,7 @@ _MAX_HELD: Final = 32
 # Bytes behind a request that is being answered from which no more are read.
 _MAX_QUEUED_BYTES: Final = 256 * 1024
 _ID_NAME: Final = REQUEST_ID_HEADER.encode()
+_TRACE_NAME: Final = TRACE_HEADER.encode()
 _CLOSE: Final = (("Connection", "close"),)
 
 
@@ -265,7 +272,9 @@ class FastLane:
 
     def _answer(self, head: Head, body: bytes) -> bytes | None:
         """The answer to a request; None if it is made elsewhere."""
-        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        exchange = self._exchanges.begin(
+            "POST", head.path, self._client, head.request_id, head.headers
+        )
         if self._guard is not None:
             refused = self._refusal(self._guard, head, exchange)
             if refused is not None:
@@ -289,7 +298,7 @@ class FastLane:
             self._ending = True
             further = response.headers + _CLOSE
             response = Response(response.status, response.body, response.content_type, further)
-        return framed(response, exchange.request_id)
+        return framed(response, exchange.request_id, exchange.trace)
 
     def _write(self, answers: bytes | None) -> None:
         if answers:
@@ -412,13 +421,15 @@ def _start(status: int, content_type: str, headers: tuple[tuple[str, str], ...])
     return (head + "".join(f"{name}: {value}\r\n" for name, value in lines)).encode("latin-1")
 
 
-def framed(response: Response, request_id: str) -> bytes:
+def framed(response: Response, request_id: str, trace: Trace | None = None) -> bytes:
     """An answer as it goes over the wire."""
-    body = response.body
+    body, own = response.body, request_id.encode()
+    if trace is not None:
+        own += b"\r\n%b: %b" % (_TRACE_NAME, trace.context.encode())
     return b"%bcontent-length: %d\r\n%b: %b\r\n\r\n%b" % (
         _start(response.status, response.content_type, response.headers),
         len(body),
         _ID_NAME,
-        request_id.encode(),
+        own,
         body,
     )

@@ -20,6 +20,7 @@ from service.http.messages import (
     CLIENT_LEFT,
     EXCHANGE,
     REQUEST_ID_HEADER,
+    TRACE_HEADER,
     Request,
     Response,
     find_api,
@@ -160,6 +161,7 @@ class Front:
             _raw_path(scope),
             client[0] if client else "",
             request_id.decode("latin-1") if request_id is not None else None,
+            _headers(scope) if self._exchanges.traces else {},
         )
 
     async def _send(self, send: Send, exchange: Exchange, response: Response) -> None:
@@ -169,6 +171,8 @@ class Front:
             REQUEST_ID_HEADER: exchange.request_id,
             **dict(response.headers),
         }
+        if exchange.trace is not None:
+            headers[TRACE_HEADER] = exchange.trace.context
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         self._exchanges.end(exchange, response.status)
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})

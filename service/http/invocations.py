@@ -164,6 +164,7 @@ class Invocations(Api):
             body = invocations.encode(outputs, answer_type)
             return Response(200, body, answer_type, version_header(version.number))
 
+        exchange.decoded()
         return Prediction(version, name, inputs, encode, exchange)
 
 

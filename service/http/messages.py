@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from service.repository.version import ModelVersion
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
+# Where the answer stands in its caller's trace; the draft of W3C's second level names it so.
+TRACE_HEADER: Final = "traceresponse"
 VERSION_HEADER: Final = "X-Model-Version"
 # Bytes of a body up to which reading and running it cost the loop well under a millisecond.
 QUICK_BYTES: Final = 16 * 1024
@@ -76,7 +78,7 @@ class Prediction(msgspec.Struct, frozen=True):
         inputs: An array for every input of the signature; or serialised ``tf.Example``
             messages, for a signature that takes those.
         encode: From the outputs to the answer.
-        exchange: Who asks, where what was computed is noted.
+        exchange: Who asks, where what was computed is noted and how long it took.
     """
 
     version: ModelVersion
@@ -99,7 +101,8 @@ class Prediction(msgspec.Struct, frozen=True):
 
     def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> Response:
         """Make the answer of outputs that are there."""
-        return self.encode(outputs.result())
+        given = self.exchange.collect(outputs)
+        return self.encode(given)
 
 
 # What goes with a status: what a caller is to show; when to come again, in seconds: what waits

@@ -107,6 +107,7 @@ class OpenInference(Api):
         answer = wire.encode_short(version, direct.output, output, wanted)
         exchange.protocol, exchange.route = PROTOCOL, route.verb
         direct.note(exchange, version, batch, output)
+        exchange.stages = (prepared_s - exchange.started_s, 0.0, computed_s - prepared_s)
         self._dataplane.answered(version, exchange, prepared_s, computed_s)
         return _packed(answer, head, version.number)
 

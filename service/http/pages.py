@@ -37,7 +37,7 @@ def _add_page(app: flask.Flask, parts: Parts, files: StaticFiles) -> None:
     @app.get("/")
     def index() -> flask.Response:
         current_exchange().route = "page"
-        told = describe(parts.repository, parts.spoken, parts.metrics_paths)
+        told = describe(parts.repository, parts.spoken, [*parts.metrics])
         accepted = flask.request.accept_mimetypes
         if accepted.best_match([JSON, "text/html"]) == "text/html":
             return _page(told, files)

@@ -6,6 +6,7 @@ It knows no web framework: Flask and the event loop call the same functions.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -115,6 +116,7 @@ class TensorFlowServing(Api):
         if route.verb != "predict":
             return None
         find, place = self._repository.find, (route.model, route.version, route.label)
+        clock = time.perf_counter
 
         def answer(body: bytes, exchange: Exchange) -> Response | None:
             try:
@@ -123,7 +125,9 @@ class TensorFlowServing(Api):
                 if direct is None:
                     return None
                 batch = tensorflow_serving.parse_rows(body, direct.feature_names)
+                decoded_s = clock()
                 outputs = None if batch is None else direct.run(batch)
+                ran_s = clock()
                 text = None if outputs is None else tensorflow_serving.encode_rows(outputs)
             except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
                 return None
@@ -131,6 +135,7 @@ class TensorFlowServing(Api):
                 return None
             exchange.protocol, exchange.route = _PROTOCOL, route.verb
             direct.note(exchange, version, batch, outputs)
+            exchange.stages = (decoded_s - exchange.started_s, 0.0, ran_s - decoded_s)
             return self._of(version, text)
 
         return answer
@@ -167,6 +172,7 @@ class TensorFlowServing(Api):
             answer = tensorflow_serving.encode_predict(outputs, by_row=request.by_row)
             return self._of(version, answer)
 
+        exchange.decoded()
         return Prediction(version, name, inputs, encode, exchange)
 
     def _explain(self, exchange: Exchange, route: Route, body: bytes) -> Response:
@@ -195,6 +201,7 @@ class TensorFlowServing(Api):
         def encode(outputs: Tensors) -> Response:
             return self._of(version, write(outputs, len(examples)))
 
+        exchange.decoded()
         return Prediction(version, name, examples, encode, exchange)
 
     def _models(self, _exchange: Exchange, _route: Route, _body: bytes) -> Response:

@@ -86,6 +86,7 @@ class Vertex(Api):
             exchange.rows = len(next(iter(outputs.values()), ()))
             return Response(200, answer, headers=version_header(version.number))
 
+        exchange.decoded()
         return Prediction(version, name, inputs, encode, exchange)
 
 

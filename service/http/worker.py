@@ -281,9 +281,12 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             await asyncio.sleep(_HEARTBEAT_S)
 
     async def _hand_on_metrics(self) -> None:
+        lag_s = 0.0
         while True:
-            self.process.hand_on_metrics()
+            self.process.hand_on_metrics(lag_s)
+            due_s = self.loop.time() + _METRICS_S
             await asyncio.sleep(_METRICS_S)
+            lag_s = max(0.0, self.loop.time() - due_s)
 
     async def _listen(self) -> None:
         names = ("limit_request_line", "limit_request_fields", "limit_request_field_size")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from service.errors import Overloaded
+from service.inference.futures import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Outputs: TypeAlias = dict[str, NDArray[Any]]
 
 
-class Request(Future["Outputs"]):
+class Request(Timed["Outputs"]):
     """A request on its way through a batch, and its answer to be.
 
     Args:
@@ -126,6 +126,16 @@ class BatchQueue:
         """How many requests wait."""
         with self._lock:
             return sum(len(it.requests) for it in self._lines.values())
+
+    @property
+    def rows(self) -> int:
+        """How many rows wait."""
+        return self._rows
+
+    def waited_s(self, batch: Sequence[Request]) -> list[float]:
+        """Seconds that each of a batch's requests has waited."""
+        now_s = self._clock()
+        return [now_s - it.since_s for it in batch]
 
     def put(self, request: Request) -> bool:
         """Let a request wait.

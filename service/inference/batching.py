@@ -16,12 +16,13 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from service.errors import Overloaded
 from service.inference.batch_queue import BatchQueue, Request, rows_of
+from service.inference.futures import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,6 +39,19 @@ _log: Final = logging.getLogger("hearth.inference")
 _THREADS_APART: Final = 4 * (os.cpu_count() or 1)
 
 
+class BatchObserver(Protocol):
+    """Who is told of batches: the metrics."""
+
+    def taken(self, rows: int, size: int, waited_s: Sequence[float]) -> None:
+        """A batch is about to be run.
+
+        Args:
+            rows: Its requests' rows.
+            size: Rows of the call: padding comes on top.
+            waited_s: Seconds that each of its requests has waited.
+        """
+
+
 class Batching:
     """Joins requests for the same signature, types and shapes along their first axis.
 
@@ -48,6 +62,7 @@ class Batching:
         executor: What runs the batches.
         parameters: How.
         alone: Signatures whose requests are not to be joined.
+        observer: Who is told of each batch.
         clock: Seconds, from any beginning.
 
     Attributes:
@@ -63,6 +78,7 @@ class Batching:
         executor: Executor,
         parameters: BatchingParameters,
         alone: Collection[str] = (),
+        observer: BatchObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = executor.name
@@ -70,7 +86,7 @@ class Batching:
         self._parameters = parameters
         fixed = {name for name, it in executor.signatures.items() if not has_batch_axis(it)}
         self._queue = BatchQueue(parameters, clock)
-        self._runner = _Runner(executor, parameters, self._queue, fixed.union(alone))
+        self._runner = _Runner(executor, parameters, self._queue, fixed.union(alone), observer)
         # The threads hold queue and runner alone, so that nobody but its users holds this.
         weakref.finalize(self, self._queue.close).atexit = False
         # What is not joined is not to wait for a batch, nor a batch for it.
@@ -80,6 +96,16 @@ class Batching:
     def joined(self) -> list[str]:
         """Names of the signatures whose requests are joined."""
         return sorted(self.signatures.keys() - self._runner.alone)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows of the requests that wait."""
+        return self._queue.rows
+
+    @property
+    def most_waiting_rows(self) -> int:
+        """Rows that may wait; more is refused."""
+        return self._parameters.capacity
 
     @property
     def apart(self) -> Executor:
@@ -111,7 +137,10 @@ class Batching:
         """
         of_call = self._rows_of_call(signature, inputs)
         if not of_call:
-            return self._apart.submit(self._runner.executor.run, signature, inputs)
+            executor = self._runner.executor
+            apart: Timed[Outputs] = Timed()
+            self._apart.submit(apart.settle, lambda: executor.run(signature, inputs))
+            return apart
         request = Request(self._queue, signature, inputs, _rows(inputs), of_call)
         if self._queue.put(request):
             self._begin_worker(request)
@@ -140,6 +169,7 @@ class _Runner:
         parameters: How they are padded.
         queue: Where they come from.
         alone: Signatures whose requests are not joined; added to while running.
+        observer: Who is told of each batch.
     """
 
     def __init__(
@@ -148,11 +178,13 @@ class _Runner:
         parameters: BatchingParameters,
         queue: BatchQueue,
         alone: set[str],
+        observer: BatchObserver | None,
     ) -> None:
         self.executor = executor
         self.alone = alone
         self._parameters = parameters
         self._queue = queue
+        self._observer = observer
 
     def work(self) -> None:
         """Run what comes, until the queue is closed and empty."""
@@ -162,9 +194,15 @@ class _Runner:
     def _step(self) -> bool:
         batch = self._queue.take()
         if batch:
+            self._tell(batch)
             self._answer(batch)
             self._queue.ended(batch)
         return batch is not None
+
+    def _tell(self, batch: Sequence[Request]) -> None:
+        if self._observer is not None and batch[0].signature not in self.alone:
+            rows = sum(it.part_rows for it in batch)
+            self._observer.taken(rows, self._parameters.padded(rows), self._queue.waited_s(batch))
 
     def _answer(self, batch: Sequence[Request]) -> None:
         first = batch[0]

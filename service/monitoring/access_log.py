@@ -93,6 +93,7 @@ def _line(exchange: Exchange, status: int | str, seconds: float) -> str:
             {
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "request_id": exchange.request_id,
+                "trace_id": "" if exchange.trace is None else exchange.trace.id,
                 "client": exchange.client,
                 "caller": exchange.caller,
                 "method": exchange.method,

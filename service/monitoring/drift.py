@@ -118,11 +118,13 @@ class Column:
     Attributes:
         name: Its name.
         training: How the training's values were distributed.
+        place: Where it stands among the features and the price behind them.
         categories: What a category's values are, by number; empty for a number.
     """
 
     name: str
     training: Distribution
+    place: int = 0
     categories: tuple[str, ...] = ()
 
     @property
@@ -219,7 +221,7 @@ class _Reference:
         features = np.concatenate([it.features for it in known])
         prices = np.concatenate([it.prices for it in known])
         values = [*features.T, prices]
-        counts = [column.count(it) for column, it in zip(self.columns, values, strict=False)]
+        counts = [column.count(values[column.place]) for column in self.columns]
         self.window.add(np.concatenate([[len(features)], *counts]))
 
     def compare(self) -> tuple[int, list[ColumnDrift]]:
@@ -315,14 +317,12 @@ class Drift:
 
 
 def _columns(contract: Contract) -> list[Column]:
-    """What can be compared: all features, or none of a version that does not describe them so."""
+    """What can be compared: the features, and the price, whose distribution is told in bins."""
+    features = contract.features
     columns = [
-        Column(it.name, it.training, tuple(getattr(it, "categories", ())))
-        for it in contract.features
+        Column(it.name, it.training, place, tuple(getattr(it, "categories", ())))
+        for place, it in enumerate(features)
     ]
-    if not all(it.training.shares and it.training.rows for it in columns):
-        return []
-    predicted = contract.target.predicted
-    if predicted is not None and predicted.shares and predicted.rows:
-        columns.append(Column(contract.output, predicted))
-    return columns
+    if contract.target.predicted is not None:
+        columns.append(Column(contract.output, contract.target.predicted, len(features)))
+    return [it for it in columns if it.training.shares and it.training.rows]

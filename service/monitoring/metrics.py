@@ -1,4 +1,4 @@
-"""The metrics, and their text for Prometheus.
+"""The metrics: what the workers count, and their text for Prometheus.
 
 Several workers share one folder of memory-mapped files, so that any of them answers a
 scrape for all, and counters outlive a worker that ends. Requests are counted in plain
@@ -7,76 +7,81 @@ numbers first, and handed on a few times a second and before a scrape.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    multiprocess,
-)
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from service.monitoring.tally import Tallies
+from service.errors import Overloaded
+from service.monitoring import exposition
+from service.monitoring.exposition import FOREIGN, Exemplars
+from service.monitoring.levels import ModelLevels, WorkerLevels
+from service.monitoring.tally import STAGES, Tallies
 from service.shared import METRICS_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping, Sequence
 
     from prometheus_client import Metric
 
     from service.exchange import Exchange
-    from service.monitoring.tally import Growth
+    from service.monitoring.levels import ModelState
+    from service.monitoring.tally import Growth, Spread
+    from service.monitoring.tensorflow_serving import ServingMetrics
     from service.repository.version import ModelVersion
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 # Seconds: from 10 µs, where LiteRT's answers lie, to where a caller has given up.
 LATENCY_BUCKETS_S: Final = (
     1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3,
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
+# A stage of such an answer takes a few microseconds.
+STAGE_BUCKETS_S: Final = (1e-6, 2.5e-6, 5e-6, *LATENCY_BUCKETS_S)
 _LOAD_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BATCH_BUCKETS: Final = tuple(2**it for it in range(15))
+_WAIT_BUCKETS_S: Final = LATENCY_BUCKETS_S
+_SECONDS: Final = "hearth_request_seconds"
+# Not those that come faster than their caller may: that is no load of ours.
+_OVERLOADED: Final = Overloaded.__name__
 
 
 def forget_worker(pid: int) -> None:
     """Take a worker that ended out of the gauges that count only live ones."""
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    exposition.forget_worker(Path(os.environ[METRICS_VARIABLE]), pid)
 
 
-class _Workers(Collector):
-    """The numbers of all workers, merged from their files.
-
-    Not prometheus_client's own collector: a worker that is beginning makes its file first
-    and fills it then, and in between, or after a kill just there, that one cannot read any.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterable[Metric]:
-        merge = multiprocess.MultiProcessCollector.merge
-        return merge(list(self._files()), accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
-
-    def _files(self) -> Iterator[str]:
-        for path in self._folder.glob("*.db"):
-            with contextlib.suppress(FileNotFoundError):  # of a worker that has just ended
-                if path.stat().st_size:
-                    yield str(path)
-
-
-def _observe(histogram: Histogram, grown: Growth) -> None:
-    """Add durations that are sorted into the histogram's own buckets already."""
-    # The library's public way takes one duration at a time.
-    for bucket, count in zip(histogram._buckets, grown.buckets, strict=True):  # noqa: SLF001
+def observe(histogram: Histogram, spread: Spread) -> None:
+    """Add observations that are sorted into the histogram's own buckets already."""
+    # The library's public way takes one observation at a time.
+    for bucket, count in zip(histogram._buckets, spread.buckets, strict=True):  # noqa: SLF001
         if count:
             bucket.inc(count)
-    histogram._sum.inc(grown.seconds)  # noqa: SLF001
+    histogram._sum.inc(spread.sum)  # noqa: SLF001
+
+
+class _Batches:
+    """The batches of one version; called by its own threads."""
+
+    def __init__(
+        self,
+        labels: tuple[str, str],
+        sizes: Tallies,
+        waits: Tallies,
+        serving: ServingMetrics | None,
+    ) -> None:
+        self._labels = labels
+        self._sizes = sizes
+        self._waits = waits
+        self._serving = serving
+
+    def taken(self, rows: int, size: int, waited_s: Sequence[float]) -> None:
+        """A batch is about to be run; see ``BatchObserver``."""
+        self._sizes.count(self._labels, rows)
+        for seconds in waited_s:
+            self._waits.count(self._labels, seconds)
+        if self._serving is not None:
+            self._serving.batch(self._labels[0], rows, size, waited_s)
 
 
 class Metrics:
@@ -84,31 +89,62 @@ class Metrics:
 
     Args:
         registry: Where they are registered; a new one by default.
+        serving: Those under TensorFlow Serving's names; None where nobody asks for them.
 
     Attributes:
         worked_out: Where those are registered that are worked out when they are asked for.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, serving: ServingMetrics | None = None
+    ) -> None:
         self.worked_out = CollectorRegistry()
         self._registry = registry if registry is not None else CollectorRegistry()
+        self._serving_metrics = serving
         self._requests = Counter(
             "hearth_requests",
             "Requests answered, by what came of them: ok or the class of the error.",
             ("protocol", "route", "model", "version", "outcome"),
             registry=self._registry,
         )
+        self._shed = Counter(
+            "hearth_requests_shed",
+            "Requests refused because too much was asked at once.",
+            ("protocol", "route", "model"),
+            registry=self._registry,
+        )
         self._seconds = Histogram(
-            "hearth_request_seconds",
+            _SECONDS,
             "Seconds from a request's last byte to its answer.",
-            ("protocol", "route"),
+            ("protocol", "route", "model"),
             buckets=LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._stage_seconds = Histogram(
+            "hearth_request_stage_seconds",
+            "Seconds of an answered request for inference by stage: decode, wait, run, encode.",
+            ("protocol", "route", "model", "stage"),
+            buckets=STAGE_BUCKETS_S,
             registry=self._registry,
         )
         self._rows = Counter(
             "hearth_rows",
             "Rows predicted.",
             ("model", "version"),
+            registry=self._registry,
+        )
+        self._batch_rows = Histogram(
+            "hearth_batch_rows",
+            "Rows of a call that joins requests.",
+            ("model", "version"),
+            buckets=_BATCH_BUCKETS,
+            registry=self._registry,
+        )
+        self._batch_wait = Histogram(
+            "hearth_batch_wait_seconds",
+            "Seconds that a request waited to be joined with others.",
+            ("model", "version"),
+            buckets=_WAIT_BUCKETS_S,
             registry=self._registry,
         )
         self._serving = Gauge(
@@ -131,13 +167,6 @@ class Metrics:
             buckets=_LOAD_BUCKETS_S,
             registry=self._registry,
         )
-        self._workers = Gauge(
-            "hearth_workers",
-            "Workers that are up.",
-            registry=self._registry,
-            multiprocess_mode="livesum",
-        )
-
         self._unobserved = Counter(
             "hearth_unobserved_rows",
             "Rows predicted but not looked at for drift, request log or feedback: too many came.",
@@ -162,11 +191,17 @@ class Metrics:
             ("model", "outcome"),
             registry=self._registry,
         )
-        self._tallies = Tallies(LATENCY_BUCKETS_S)
+        self._models = ModelLevels(self._registry)
+        self._worker = WorkerLevels(self._registry)
 
-    def worker_started(self) -> None:
-        """Count this worker among those that are up."""
-        self._workers.set(1)
+        self._tallies = Tallies(LATENCY_BUCKETS_S, STAGE_BUCKETS_S)
+        self._batch_sizes = Tallies(_BATCH_BUCKETS)
+        self._batch_waits = Tallies(_WAIT_BUCKETS_S)
+        self._exemplars = Exemplars(_SECONDS, ("protocol", "route", "model"), LATENCY_BUCKETS_S)
+
+    def worker_started(self, wanted: int = 1) -> None:
+        """Count this worker among those that are up, and that there should be."""
+        self._worker.started(wanted)
 
     def answered(self, exchange: Exchange, seconds: float) -> None:
         """Count a request that has its answer."""
@@ -174,16 +209,60 @@ class Metrics:
         labels = (
             exchange.protocol, exchange.route, exchange.model, exchange.version, outcome,
         )  # fmt: skip
-        self._tallies.count(labels, seconds, exchange.rows if outcome == "ok" else 0)
+        if outcome == "ok":
+            self._tallies.count(labels, seconds, exchange.rows, exchange.stages)
+        else:
+            self._tallies.count(labels, seconds)
+        if exchange.trace is not None:
+            self._exemplars.note(labels[:3], seconds, exchange.trace.id)
+        if self._serving_metrics is not None:
+            self._serving_metrics.answered(exchange, seconds)
 
     def hand_on(self) -> None:
         """Give prometheus_client what has been counted since the last time."""
         for grown in self._tallies.growth():
-            protocol, route, model, version, _ = grown.labels
-            self._requests.labels(*grown.labels).inc(grown.requests)
-            _observe(self._seconds.labels(protocol, route), grown)
-            if grown.rows:
-                self._rows.labels(model, version).inc(grown.rows)
+            self._hand_on_requests(grown)
+        for tallies, histogram in (
+            (self._batch_sizes, self._batch_rows),
+            (self._batch_waits, self._batch_wait),
+        ):
+            for grown in tallies.growth():
+                observe(histogram.labels(*grown.labels), grown.whole)
+        if self._serving_metrics is not None:
+            self._serving_metrics.hand_on(observe)
+        folder = os.environ.get(METRICS_VARIABLE)
+        if folder is not None:
+            self._exemplars.hand_on(Path(folder))
+
+    def _hand_on_requests(self, grown: Growth) -> None:
+        protocol, route, model, version, outcome = grown.labels
+        self._requests.labels(*grown.labels).inc(grown.whole.observed)
+        observe(self._seconds.labels(protocol, route, model), grown.whole)
+        if grown.rows:
+            self._rows.labels(model, version).inc(grown.rows)
+        if outcome == _OVERLOADED:
+            self._shed.labels(protocol, route, model).inc(grown.whole.observed)
+        for stage, spread in zip(STAGES, grown.stages, strict=True):
+            if spread.observed:
+                observe(self._stage_seconds.labels(protocol, route, model, stage), spread)
+
+    def look(
+        self, models: Mapping[str, ModelState], lag_s: float, pending: Mapping[str, int]
+    ) -> None:
+        """Tell how things stand now; on the event loop, a few times a second.
+
+        Args:
+            models: Where each model stands.
+            lag_s: Seconds that the event loop came late.
+            pending: Requests that wait, by transport.
+        """
+        self._models.look(models)
+        self._worker.beat(lag_s, pending)
+
+    def batches(self, model: str, number: int) -> _Batches:
+        """Who is told of the batches of a version."""
+        labels = (model, str(number))
+        return _Batches(labels, self._batch_sizes, self._batch_waits, self._serving_metrics)
 
     def unobserved(self, model: str, version: str, rows: int) -> None:
         """So many rows were predicted without being looked at."""
@@ -205,11 +284,15 @@ class Metrics:
         """A version is served from now on, after so long a load."""
         self._loads.labels(version.model, "ok").inc()
         self._load_seconds.labels(version.model).observe(seconds)
-        self._serving.labels(version.model, str(version.number)).set(1)
+        self._serving.labels(version.model, version.number_text).set(1)
+        if self._serving_metrics is not None:
+            self._serving_metrics.loaded(version, seconds)
 
-    def refused(self, model: str, error: Exception) -> None:
+    def refused(self, model: str, path: Path, error: Exception) -> None:
         """A version could not be loaded."""
         self._loads.labels(model, type(error).__name__).inc()
+        if self._serving_metrics is not None:
+            self._serving_metrics.refused(path)
 
     def unloaded(self, model: str, number: int) -> None:
         """A version is no longer served."""
@@ -217,10 +300,35 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The numbers of all workers in Prometheus's text format."""
+        text, _ = self.published("")
+        return text
+
+    def published(self, accept: str) -> tuple[bytes, str]:
+        """The numbers of all workers, and the type of the text.
+
+        Args:
+            accept: What the asker takes; see ``exposition.write``.
+        """
+        counted = (it for it in self._collected() if not it.name.startswith(FOREIGN))
+        own = [*counted, *self.worked_out.collect()]
+        folder = os.environ.get(METRICS_VARIABLE)
+        with_exemplars = self._exemplars.add(own, None if folder is None else Path(folder))
+        return exposition.write(with_exemplars, accept)
+
+    def serving_published(self, _accept: str) -> tuple[bytes, str]:
+        """The same under TensorFlow Serving's names, and the type of the text.
+
+        Raises:
+            RuntimeError: Nobody asked for them at the start.
+        """
+        if self._serving_metrics is None:
+            raise RuntimeError("there are no numbers under TensorFlow Serving's names")
+        return self._serving_metrics.published(list(self._collected()))
+
+    def _collected(self) -> Iterable[Metric]:
         self.hand_on()
         folder = os.environ.get(METRICS_VARIABLE)
-        counted = self._registry
         if folder is not None:
-            counted = CollectorRegistry()
-            counted.register(_Workers(Path(folder)))
-        return generate_latest(counted) + generate_latest(self.worked_out)
+            return exposition.merge(Path(folder))
+        own = list(self._registry.collect())
+        return own if self._serving_metrics is None else [*own, *self._serving_metrics.collect()]

@@ -1,61 +1,126 @@
-"""Requests counted in plain numbers, one tally a thread, until they are handed on.
+"""Observations counted in plain numbers, one tally a thread, until they are handed on.
 
 Counting in prometheus_client's memory-mapped files costs microseconds a number; here a
-request costs a look-up and three additions. A tally is written by its own thread alone,
-so nothing is locked; whoever hands on reads how far each number has come since.
+request costs a look-up and a few numbers put down, which are sorted into buckets many at a time.
+A tally is written by its own thread alone, so nothing is locked; whoever hands on reads how far
+it has come since.
 """
 
 from __future__ import annotations
 
 import threading
+from array import array
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    # Protocol, route, model, version and outcome.
-    Labels: TypeAlias = tuple[str, str, str, str, str]
+    from numpy.typing import NDArray
+
+    Labels: TypeAlias = tuple[str, ...]
+    # Of each bucket how many, then the sum of all.
+    Numbers: TypeAlias = list[float]
+    Bounds: TypeAlias = tuple[float, ...]
+
+# What a request goes through, in this order; see ``Exchange``.
+STAGES: Final = ("decode", "wait", "run", "encode")
+# Numbers on a sheet: of some thousand requests.
+_SHEET: Final = 4096 * len(STAGES)
+
+
+class Spread(NamedTuple):
+    """Observations, as a histogram holds them.
+
+    Attributes:
+        sum: Their sum.
+        buckets: How many by the first bound that holds them; the last are over all bounds.
+    """
+
+    sum: float
+    buckets: Sequence[float]
+
+    @property
+    def observed(self) -> int:
+        """How many they are."""
+        return int(sum(self.buckets))
 
 
 class Growth(NamedTuple):
     """What has been added to the counts of some labels.
 
     Attributes:
-        labels: Protocol, route, model, version and outcome.
-        seconds: Sum of the requests' durations.
+        labels: The labels' values.
         rows: Rows predicted.
-        buckets: Requests by the first bound that holds their duration; the last are over all.
+        whole: The observations.
+        stages: The same ones by stage, of those that went through all; in the order of ``STAGES``.
     """
 
     labels: Labels
-    seconds: float
     rows: int
-    buckets: Sequence[int]
-
-    @property
-    def requests(self) -> int:
-        """How many requests."""
-        return sum(self.buckets)
+    whole: Spread
+    stages: tuple[Spread, ...]
 
 
-@dataclass(slots=True)
 class _Counts:
-    """The numbers of some labels, and how far they had come when they were last handed on."""
+    """The numbers of some labels, and how far they had come when they were last handed on.
 
-    buckets: list[int]
-    seconds: float = 0.0
-    rows: int = 0
-    handed_on: Growth | None = None
+    What went through all stages is put down as it is, four numbers each: the whole, and the first
+    three stages. The thread that counts writes into the last sheet, and begins another when it is
+    full; whoever hands on reads on from where it was.
+    """
 
-    def growth(self, labels: Labels) -> Growth:
-        now = Growth(labels, self.seconds, self.rows, tuple(self.buckets))
-        before, self.handed_on = self.handed_on, now
-        if before is None:
-            return now
-        buckets = [new - old for new, old in zip(now.buckets, before.buckets, strict=True)]
-        return Growth(labels, now.seconds - before.seconds, now.rows - before.rows, buckets)
+    __slots__ = ("_before", "_read", "_sheets", "rows", "sheet", "whole")
+
+    def __init__(self, bounds: int) -> None:
+        self.rows = 0
+        self.whole: Numbers = [0] * (bounds + 2)
+        self.sheet: array[float] = array("d")
+        self._sheets = deque([self.sheet])
+        self._read = 0
+        self._before: tuple[int, Numbers] = (0, self.whole.copy())
+
+    def turn_over(self) -> None:
+        """Begin a new sheet; for the thread that counts."""
+        self.sheet = array("d")
+        self._sheets.append(self.sheet)
+
+    def growth(self, labels: Labels, bounds: Bounds, stage_bounds: Bounds) -> Growth:
+        (rows_before, whole_before), staged = self._before, self._staged()
+        self._before = (self.rows, self.whole.copy())
+        rows, whole_now = self._before
+        *buckets, total = (new - old for new, old in zip(whole_now, whole_before, strict=True))
+        whole, *stages = staged.T
+        spread = _spread(whole, bounds)
+        added = [float(one + other) for one, other in zip(buckets, spread.buckets, strict=True)]
+        all_stages = (*stages, whole - sum(stages))
+        return Growth(
+            labels,
+            rows - rows_before,
+            Spread(total + spread.sum, added),
+            tuple(_spread(it, stage_bounds) for it in all_stages),
+        )
+
+    def _staged(self) -> NDArray[np.float64]:
+        """What has been put down since this was last asked, ``[n, 4]``, seconds."""
+        found = []
+        while True:
+            sheet, is_last = self._sheets[0], len(self._sheets) == 1
+            found.append(sheet[self._read :])
+            if is_last:
+                self._read += len(found[-1])
+                return np.frombuffer(b"".join(found)).reshape(-1, len(STAGES))
+            self._sheets.popleft()
+            self._read = 0
+
+
+def _spread(values: NDArray[np.float64], bounds: Bounds) -> Spread:
+    places = np.searchsorted(bounds, values)
+    return Spread(float(values.sum()), np.bincount(places, minlength=len(bounds) + 1).tolist())
 
 
 @dataclass(slots=True)
@@ -65,27 +130,48 @@ class _Tally:
 
 
 class Tallies:
-    """The requests of one process.
+    """The observations of one process, of one kind.
 
     Args:
-        bounds: Upper bounds of the durations' buckets, seconds, increasing.
+        bounds: Upper bounds of the buckets, increasing.
+        stage_bounds: The same of the stages' buckets, seconds.
     """
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], stage_bounds: Sequence[float] = ()) -> None:
         self._bounds = tuple(bounds)
+        self._stage_bounds = tuple(stage_bounds)
         self._own = threading.local()
         self._tallies: list[_Tally] = []
         self._lock = threading.Lock()
 
-    def count(self, labels: Labels, seconds: float, rows: int) -> None:
-        """Count one request in this thread."""
+    def count(
+        self,
+        labels: Labels,
+        value: float,
+        rows: int = 0,
+        stages: tuple[float, float, float] | None = None,
+    ) -> None:
+        """Count one observation in this thread.
+
+        Args:
+            labels: The labels' values.
+            value: What was observed; of a request its seconds.
+            rows: Rows predicted.
+            stages: Seconds of a request's first three stages; the last took what is left.
+        """
         try:
             counts = self._own.counts[labels]
         except (AttributeError, KeyError):
             counts = self._begin(labels)
-        counts.buckets[bisect_left(self._bounds, seconds)] += 1
-        counts.seconds += seconds
         counts.rows += rows
+        if stages is None:
+            numbers = counts.whole
+            numbers[bisect_left(self._bounds, value)] += 1
+            numbers[-1] += value
+            return
+        counts.sheet.extend((value, *stages))
+        if len(counts.sheet) >= _SHEET:
+            counts.turn_over()
 
     def growth(self) -> Iterator[Growth]:
         """What has been counted since this was last asked."""
@@ -93,8 +179,8 @@ class Tallies:
             tallies = [(it, it.thread.is_alive()) for it in self._tallies]
             for tally, _ in tallies:
                 for labels, counts in list(tally.counts.items()):
-                    grown = counts.growth(labels)
-                    if grown.requests:
+                    grown = counts.growth(labels, self._bounds, self._stage_bounds)
+                    if grown.whole.observed:
                         yield grown
             # What a thread that has ended counted has been handed on for good.
             self._tallies = [tally for tally, alive in tallies if alive]
@@ -105,6 +191,6 @@ class Tallies:
             self._own.counts = tally.counts
             with self._lock:
                 self._tallies.append(tally)
-        counts = _Counts([0] * (len(self._bounds) + 1))
+        counts = _Counts(len(self._bounds))
         self._own.counts[labels] = counts
         return counts

@@ -121,6 +121,7 @@ class Dataplane:
             self._statistics.failed(version.model, version.number, _since(exchange))
             raise
         prepared_ns = _since(exchange)
+        exchange.decoded()
         names = request.output_names
         return Inference(
             self._statistics, version, name, inputs, names, exchange, encode, prepared_ns
@@ -304,7 +305,8 @@ class Inference(msgspec.Struct, Generic[_Answer], frozen=True):
     def finish(self, outputs: Future[dict[str, NDArray[Any]]]) -> _Answer:
         """Answer with what was computed elsewhere."""
         try:
-            return self._answer(outputs.result())
+            given = self.exchange.collect(outputs)
+            return self._answer(given)
         except Exception:
             self._failed()
             raise

@@ -58,13 +58,18 @@ REGRESS_METHOD: Final = "tensorflow/serving/regress"
 _METADATA_FIELD: Final = "signature_def"
 
 
+def code_of(error: type[errors.HearthError]) -> StatusCode:
+    """The code of a class of errors."""
+    return next(CODE_OF[kind] for kind in error.__mro__ if kind in CODE_OF)
+
+
 def encode_error(error: errors.HearthError) -> tuple[StatusCode, str]:
     """The gRPC code and message of an error.
 
     A long message is cut as TensorFlow Serving does, by its bytes: it travels in a header,
     three characters for a byte that is not ASCII, and clients take 8 KiB of headers.
     """
-    code = next(CODE_OF[kind] for kind in type(error).__mro__ if kind in CODE_OF)
+    code = code_of(type(error))
     message = error.message
     if isinstance(error, SignatureNotFound):
         message = f'Serving signature key "{error.name}" not found.'

@@ -15,6 +15,7 @@ from service.errors import HearthError, InvalidRequest, VersionRefused
 from service.inference.batching import Batching
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, open_executor
+from service.inference.columns import Columns
 from service.inference.examples import to_examples
 from service.inference.joining import try_joining
 from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.contract import Background, Contract, Golden
+    from service.inference.batching import BatchObserver
     from service.inference.executor import Executor, Tensors
     from service.inference.signature import Signature
     from service.repository.warming import Record
@@ -50,6 +52,7 @@ class LoadOptions:
         warm_up_iterations: How often each of them is run.
         batching: How the requests for the version in a folder are joined, or None where that is
             to be found out; itself None for not at all.
+        observer: Who is told of the batches of a version, by model and number.
         allowed_operations: Operations that a SavedModel may have though they reach beyond it.
     """
 
@@ -59,6 +62,7 @@ class LoadOptions:
     batching: Callable[[Path], BatchingParameters | None] | None = None
     check: Callable[[Path], None] | None = None
     allowed_operations: frozenset[str] = frozenset()
+    observer: Callable[[str, int], BatchObserver] | None = None
 
 
 def load_version(
@@ -104,12 +108,14 @@ def load_version(
     golden = _golden(path) if contract is not None else None
     if contract is not None and golden is not None:
         _replay(version, contract, golden)
-    warm(version, records, options.warm_up_iterations)
+    warm_up = warm(version, records, options.warm_up_iterations)
+    version = replace(version, warm_up=warm_up)
     if options.batching is None or opened.quick:
         return version
     asked = _asked(path, options.batching)
     known = {**samples(records), **_golden_samples(version, golden)}
-    return replace(version, executor=_batching(version, asked, known))
+    observer = None if options.observer is None else options.observer(model, number)
+    return replace(version, executor=_batching(version, asked, known, observer))
 
 
 def _asked(
@@ -125,6 +131,7 @@ def _batching(
     version: ModelVersion,
     asked: BatchingParameters | None,
     known: Mapping[str, Sequence[Tensors]],
+    observer: BatchObserver | None,
 ) -> Executor:
     """The version's executor, its requests joined where they may be, and where it pays.
 
@@ -132,6 +139,7 @@ def _batching(
         version: The version.
         asked: How they are joined; None to find out whether they are to be.
         known: Inputs to try it with, by signature.
+        observer: Who is told of each batch.
     """
     opened, path = version.executor, version.path
     if isinstance(opened, SavedModel):
@@ -144,14 +152,14 @@ def _batching(
             )  # fmt: skip
             return opened
     if asked is not None:
-        return Batching(opened, asked)
+        return Batching(opened, asked, observer=observer)
     trials = try_joining(opened, known)
     for trial in trials:
         _log.info("%s version %d: %s", version.model, version.number, trial)
     alone = [it.signature for it in trials if not it.pays]
     if len(alone) == len(trials):
         return opened
-    return Batching(opened, _found_out(opened), alone)
+    return Batching(opened, _found_out(opened), alone, observer)
 
 
 def _found_out(opened: Executor) -> BatchingParameters:
@@ -171,8 +179,10 @@ def _golden_samples(version: ModelVersion, golden: Golden | None) -> dict[str, l
     if version.contract is None or golden is None:
         return {}
     names = version.contract.feature_names
-    rows = np.array(golden.instances, np.float32)
+    rows = np.array(golden.rows, np.float32)
     found: dict[str, list[Tensors]] = {DEFAULT_SIGNATURE: [{version.contract.input: rows}]}
+    if isinstance(version.feature_names(version.signature(DEFAULT_SIGNATURE)), Columns):
+        return found  # texts are read here, and the executor gets the batch
     for name, signature in version.executor.signatures.items():
         if takes_examples(signature):
             (only,) = signature.inputs
@@ -216,7 +226,7 @@ def _declared(path: Path, tags: Sequence[str], allowed: frozenset[str]) -> Mappi
 
 def _replay(version: ModelVersion, contract: Contract, golden: Golden) -> None:
     """Run the golden rows; refuse a version that answers otherwise than when it was made."""
-    inputs = {contract.input: np.array(golden.instances, np.float32)}
+    inputs = {contract.input: np.array(golden.rows, np.float32)}
     expected = {DEFAULT_SIGNATURE: {contract.output: np.array(golden.predictions, np.float64)}}
     for signature, bounds in golden.bounds.items():
         lower, upper = np.array(bounds, np.float64).T

@@ -36,7 +36,7 @@ class RepositoryObserver(Protocol):
     def loaded(self, version: ModelVersion, seconds: float) -> None:
         """A version is served from now on, after so long a load."""
 
-    def refused(self, model: str, error: Exception) -> None:
+    def refused(self, model: str, path: Path, error: Exception) -> None:
         """A version could not be loaded."""
 
     def unloaded(self, model: str, number: int) -> None:
@@ -185,6 +185,10 @@ class Repository:
         models = [entry.served for _, entry in sorted(self._models.items())]
         return [version for served in models for _, version in sorted(served.items())]
 
+    def refused(self) -> dict[str, list[int]]:
+        """Numbers of the versions that are there but could not be loaded, by model."""
+        return {name: sorted(entry.failures) for name, entry in self._models.items()}
+
     def problems(self) -> dict[str, str]:
         """Models of which no version is served, with the reason."""
         return {
@@ -262,7 +266,7 @@ class Repository:
         try:
             version = self._load(entry.config.name, number, path)
         except Exception as error:  # noqa: BLE001 - one bad version must not end the others
-            self._refuse(entry, number, files, error)
+            self._refuse(entry, path, files, error)
             return
         self._serve(entry, version, self._clock() - started_s)
 
@@ -293,7 +297,8 @@ class Repository:
             seconds,
         )
 
-    def _refuse(self, entry: _Model, number: int, files: Fingerprint, error: Exception) -> None:
+    def _refuse(self, entry: _Model, path: Path, files: Fingerprint, error: Exception) -> None:
+        number = int(path.name)
         reason = _reason(error).replace(str(entry.config.base_path), "")
         before = entry.failures.get(number)
         tries = before.tries + 1 if before is not None and before.files == files else 1
@@ -301,7 +306,7 @@ class Repository:
         entry.failures[number] = _Failure(files, reason, tries, retry_at_s)
         state = State.AVAILABLE if number in entry.served else State.END
         self._mark(entry, number, state, reason)
-        self._observer.refused(entry.config.name, error)
+        self._observer.refused(entry.config.name, path, error)
         unforeseen = None if isinstance(error, HearthError) else error
         _log.error(
             "%s version %d is refused: %s", entry.config.name, number, reason, exc_info=unforeseen

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.errors import HearthError, InvalidRequest, VersionRefused
+from service.repository.version import WarmUp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +36,7 @@ class Record:
     examples: Sequence[bytes] = ()
 
 
-def warm(version: ModelVersion, records: Iterable[Record], iterations: int) -> None:
+def warm(version: ModelVersion, records: Sequence[Record], iterations: int) -> WarmUp:
     """Run requests on a version that is not served yet.
 
     Args:
@@ -42,9 +44,13 @@ def warm(version: ModelVersion, records: Iterable[Record], iterations: int) -> N
         records: The requests.
         iterations: How often each is run.
 
+    Returns:
+        How many there were, and how long they took.
+
     Raises:
         VersionRefused: One of them fails.
     """
+    started_s = time.perf_counter()
     for record in records:
         try:
             for _ in range(iterations):
@@ -53,6 +59,7 @@ def warm(version: ModelVersion, records: Iterable[Record], iterations: int) -> N
             raise VersionRefused(
                 f"{record.place} ({record.method} {record.signature}) fails: {error.message}"
             ) from error
+    return WarmUp(len(records), time.perf_counter() - started_s)
 
 
 def samples(records: Iterable[Record]) -> Mapping[str, list[Tensors]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Handler = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
 
 _REQUEST_ID: Final = "x-request-id"
+_TRACE: Final = "traceresponse"
 _OK: Final = grpc.StatusCode.OK.name
 
 # Bytes of a request, or of outputs, up to which the event loop may read or write them.
@@ -108,9 +109,10 @@ class Calls:
         needed = None if guard.is_open else guard.needed(RPC, path)
 
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
-            exchange = exchanges.begin("gRPC", path, context.peer(), _request_id(context))
+            carrier = _carrier(context) if exchanges.traces else {}
+            exchange = exchanges.begin("gRPC", path, context.peer(), _request_id(context), carrier)
             exchange.protocol, exchange.route = service.protocol, method.route
-            context.set_trailing_metadata(((_REQUEST_ID, exchange.request_id),))
+            context.set_trailing_metadata(_trailing(exchange))
             self.under_way += 1
             try:
                 if needed is not None:
@@ -185,6 +187,7 @@ def enter(
 
 def _answered(method: Method, message: bytes, exchange: Exchange) -> bytes | Inference[Any]:
     """The response; of a version that joins what is to be submitted."""
+    exchange.taken()
     request = _read(method, message)
     if method.prepare is None:
         return _written(method.answer(request, exchange))  # type: ignore[misc]
@@ -219,6 +222,16 @@ def _given_up(exchange: Exchange, context: grpc.aio.ServicerContext) -> grpc.Sta
         return grpc.StatusCode.DEADLINE_EXCEEDED
     exchange.left()
     return grpc.StatusCode.CANCELLED
+
+
+def _carrier(context: grpc.aio.ServicerContext) -> dict[str, str]:
+    """What the caller sent beside the message, but for bytes."""
+    return {key: it for key, it in context.invocation_metadata() or () if isinstance(it, str)}
+
+
+def _trailing(exchange: Exchange) -> tuple[tuple[str, str], ...]:
+    own = ((_REQUEST_ID, exchange.request_id),)
+    return own if exchange.trace is None else (*own, (_TRACE, exchange.trace.context))
 
 
 def _request_id(context: grpc.aio.ServicerContext) -> str | None:

@@ -66,6 +66,11 @@ class RpcServer:
         self._server: grpc.aio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
 
+    @property
+    def under_way(self) -> int:
+        """How many calls are being answered."""
+        return self._calls.under_way
+
     def start(self) -> None:
         """Listen.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -138,6 +139,7 @@ class TensorFlowServing:
         if wanted:
             wire.check_filter(wanted, signature)
         exchange.rows = _rows(inputs)
+        exchange.decoded()
         return _Prediction(version, name, inputs, wanted, exchange, self._as_content)
 
     def predict_like_before(self, message: bytes, exchange: Exchange) -> bytes | None:
@@ -151,12 +153,15 @@ class TensorFlowServing:
             if direct is None or direct.input != template.input:
                 return None
             batch = template.batch(message)
+            decoded_s = time.perf_counter()
             outputs = direct.run(batch)
+            ran_s = time.perf_counter()
             response = None if outputs is None else template.answer(version, outputs)
         except Exception:  # noqa: BLE001 - the ordinary way says what is wrong
             return None
         if response is not None and outputs is not None:
             direct.note(exchange, version, batch, outputs)
+            exchange.stages = (decoded_s - exchange.started_s, 0.0, ran_s - decoded_s)
         return response
 
     def learn(self, message: bytes, prediction: _Prediction) -> None:
@@ -180,6 +185,7 @@ class TensorFlowServing:
         version = self._find(request, exchange)
         examples = from_input(request.input)
         exchange.rows = len(examples)
+        exchange.decoded()
         return _on_examples(kind, version, request.model_spec, examples, exchange)
 
     def multi_inference(
@@ -189,6 +195,7 @@ class TensorFlowServing:
         version = self._find(_checked_tasks(request), exchange)
         examples = from_input(request.input)
         exchange.rows = len(examples)
+        exchange.decoded()
         response = inference_pb2.MultiInferenceResponse()
         for task in request.tasks:
             result = response.results.add()
@@ -285,7 +292,8 @@ class _Prediction:
 
     def finish(self, outputs: Future[Outputs]) -> predict_pb2.PredictResponse:
         """Answer with what was computed."""
-        return self._answer(outputs.result())
+        given = self.exchange.collect(outputs)
+        return self._answer(given)
 
     def _answer(self, outputs: Tensors) -> predict_pb2.PredictResponse:
         self.exchange.rows = _rows(outputs)
@@ -322,7 +330,8 @@ class _OnExamples:
 
     def finish(self, outputs: Future[Outputs]) -> Any:
         """Answer with what was computed."""
-        return self._answer(outputs.result())
+        given = self.exchange.collect(outputs)
+        return self._answer(given)
 
     def _answer(self, outputs: Tensors) -> Any:
         _, fill = _RESULTS[self.kind]

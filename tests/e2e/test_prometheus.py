@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -15,15 +16,16 @@ import yaml
 from tests.servers import ROOT, Server, fetch, free_port, running, running_service, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.system("prometheus", "promtool")
 
 CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+RULES = ROOT / "deploy" / "prometheus" / "rules"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "hearth.json"
 # Grafana fills these in; a test cannot wait for a minute of samples.
-VARIABLES = {"$__rate_interval": "5s", "$protocol": ".*", "$route": ".*"}
+VARIABLES = {"$__rate_interval": "5s", "$instance": ".*", "$model": ".*", "$protocol": ".*"}
 HOUSE = {"instances": [[6.142, 91.7, 18.72]]}
 
 
@@ -39,11 +41,32 @@ def service(housing_models: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def prometheus(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def joining(housing_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service that joins requests, and takes few at once."""
+    folder = tmp_path_factory.mktemp("joining")
+    (folder / "batching").write_text(
+        "max_batch_size { value: 2 } max_enqueued_batches { value: 1 } "
+        "num_batch_threads { value: 1 } batch_timeout_micros { value: 20000 }"
+    )
+    shutil.copytree(housing_models / "housing", folder / "models" / "joined")
+    with running_service(
+        folder / "models",
+        name="joined",
+        executor="tensorflow",
+        enable_batching=True,
+        batching_parameters_file=folder / "batching",
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    service: Server, joining: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("prometheus")
     port = free_port()
     config = folder / "prometheus.yml"
-    config.write_text(configuration(service, port))
+    config.write_text(configuration([service, joining], port))
     url = f"http://127.0.0.1:{port}"
     command = [
         shutil.which("prometheus") or "",
@@ -56,24 +79,25 @@ def prometheus(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield server
 
 
-def configuration(service: Server, port: int) -> str:
+def configuration(services: Sequence[Server], port: int) -> str:
     """The project's own configuration, but for where the targets are and how often."""
     config = yaml.safe_load(CONFIG.read_text())
-    config["global"]["scrape_interval"] = "200ms"
+    config["global"] |= {"scrape_interval": "200ms", "evaluation_interval": "500ms"}
+    config["rule_files"] = [str(CONFIG.parent / it) for it in config["rule_files"]]
     targets = {
-        "service:8501": service.url.removeprefix("http://"),
-        "localhost:9090": f"127.0.0.1:{port}",
+        "service:8501": [it.url.removeprefix("http://") for it in services],
+        "localhost:9090": [f"127.0.0.1:{port}"],
     }
     for job in config["scrape_configs"]:
         for static in job["static_configs"]:
-            static["targets"] = [targets[target] for target in static["targets"]]
+            static["targets"] = [it for target in static["targets"] for it in targets[target]]
     return str(yaml.safe_dump(config))
 
 
 def queries() -> list[str]:
-    """Every query of the dashboard, with Grafana's variables filled in."""
+    """Every query of the dashboard's panels, with Grafana's variables filled in."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
-    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    expressions = [it["expr"] for panel in panels for it in panel.get("targets", [])]
     return [fill(expression) for expression in expressions]
 
 
@@ -95,6 +119,13 @@ def numbers(result: list[Any]) -> list[float]:
     return [value for value in values if not math.isnan(value)]
 
 
+def send_much(joining: Server) -> None:
+    """More at once than the queue takes."""
+    with ThreadPoolExecutor(8) as callers:
+        asked = [callers.submit(joining.post, "/v1/models/joined:predict", HOUSE) for _ in range(8)]
+    assert {it.result().status for it in asked} <= {200, 429}
+
+
 def send_traffic(service: Server) -> None:
     """A good request and two bad ones."""
     assert service.post("/v1/models/housing:predict", HOUSE).status == 200
@@ -108,6 +139,22 @@ def test_configuration_is_one_that_prometheus_takes() -> None:
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_rules_are_ones_that_prometheus_takes_and_fire_as_their_tests_say() -> None:
+    for command in (["check", "rules", "hearth.yml"], ["test", "rules", "tests/hearth.yml"]):
+        done = subprocess.run(
+            ["promtool", *command], cwd=RULES, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_load_that_failed_is_on_its_way_to_an_alert(prometheus: Server) -> None:
+    def pending() -> bool:
+        found = query(prometheus, 'ALERTS{alertname="HearthLoadFailed"}')
+        return [it["metric"]["model"] for it in found] == ["housing"]
+
+    wait_until(pending, "the alert has seen it")
 
 
 def test_metrics_follow_prometheus_own_rules(service: Server) -> None:
@@ -133,10 +180,11 @@ def test_the_service_is_a_target_that_is_up(prometheus: Server) -> None:
 
 @pytest.mark.parametrize("expression", queries())
 def test_every_query_of_the_dashboard_has_an_answer(
-    service: Server, prometheus: Server, expression: str
+    service: Server, joining: Server, prometheus: Server, expression: str
 ) -> None:
     def answered() -> bool:
         send_traffic(service)
+        send_much(joining)
         return bool(numbers(query(prometheus, expression)))
 
     wait_until(answered, f"numbers for {expression}")

@@ -41,7 +41,9 @@ def verdict(study: Study) -> str:
     """Which widths hold the usual level more evenly over the prices, and how wide both are."""
     usual = {it.widths: it for it in study.shares if it.level == USUAL_LEVEL}
     quarters = study.quarters[0].shares
-    apart = {kind: max(it) - min(it) for kind, it in quarters.items()}
+    apart = {
+        kind: _apart([it for it in shares if it is not None]) for kind, shares in quarters.items()
+    }
     evener = min(SPREADS, key=apart.__getitem__)
     other = next(it for it in SPREADS if it != evener)
     return (
@@ -49,6 +51,10 @@ def verdict(study: Study) -> str:
         f"with widths {_of(evener)}, {_points(apart[other])} with widths {_of(other)}; the mean "
         f"widths are {_width(usual[evener])} and {_width(usual[other])} thousand USD."
     )
+
+
+def _apart(shares: Sequence[float]) -> float:
+    return max(shares) - min(shares)
 
 
 def _points(share: float) -> str:

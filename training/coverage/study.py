@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.coverage import Anew, Seen
+    from training.preparation import Preparation
     from training.recipe import Recipe
     from training.split import Rows
 
@@ -57,12 +58,13 @@ class Quarters(msgspec.Struct, frozen=True):
     Attributes:
         by: The column that the rows are ordered by, or the predicted price.
         limits: The values between the quarters, ascending.
-        shares: By kind of width the share of each quarter's rows within.
+        shares: By kind of width the share of each quarter's rows within; None for one that
+            has no rows, as a column of few values may have.
     """
 
     by: str
     limits: tuple[float, ...]
-    shares: dict[str, tuple[float, ...]]
+    shares: dict[str, tuple[float | None, ...]]
 
 
 class Study(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ class Study(msgspec.Struct, frozen=True):
     quarters: tuple[Quarters, ...]
 
 
-def study(name: str, recipe: Recipe, rows: Rows, count: int, unit: float) -> Study:
+def study(name: str, recipe: Recipe, rows: Rows, count: int, how: Preparation) -> Study:
     """Split a table again and again, and see how often the truth lies within the intervals.
 
     Args:
@@ -93,12 +95,12 @@ def study(name: str, recipe: Recipe, rows: Rows, count: int, unit: float) -> Stu
         recipe: How networks are trained.
         rows: The table.
         count: How often.
-        unit: See ``conformal.hold_out``.
+        how: What the rows and the target need.
 
     Raises:
         DivergedError: A network diverged.
     """
-    splits = split_anew(recipe, rows, count, unit)
+    splits = split_anew(recipe, rows, count, how)
     seen = {kind: [it.see(measure) for it in splits] for kind, measure in SPREADS.items()}
     return Study(
         recipe=name,
@@ -138,7 +140,6 @@ def _quarters(
         )
 
 
-def _of_groups(inside: NDArray[np.bool_], groups: NDArray[np.intp]) -> tuple[float, ...]:
-    """The share of each group; of a column with few values a group may have no rows."""
+def _of_groups(inside: NDArray[np.bool_], groups: NDArray[np.intp]) -> tuple[float | None, ...]:
     shares = (inside[groups == it] for it in range(QUARTERS))
-    return tuple(round(float(it.mean()), 4) if len(it) else 0.0 for it in shares)
+    return tuple(round(float(it.mean()), 4) if len(it) else None for it in shares)

@@ -562,8 +562,8 @@ def test_pages_of_other_origins_may_ask_below_v1(service, method, path, headers,
             assert answer.read() == b""
 
 
-def test_metrics_are_also_where_the_monitoring_config_says(service):
-    assert "hearth_requests_total" in service.get("/monitoring/numbers").text
+def test_metrics_under_their_own_names_are_where_the_monitoring_config_says(service):
+    assert ":tensorflow:serving:request_count" in service.get("/monitoring/numbers").text
     assert "hearth_requests_total" in service.get("/metrics").text
     assert service.get("/monitoring/prometheus/metrics").status == 404
 

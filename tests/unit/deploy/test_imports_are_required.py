@@ -19,6 +19,7 @@ DISTRIBUTIONS = {
     "grpc_reflection": "grpcio-reflection",
     "jwt": "pyjwt",
     "keras": "tensorflow",  # brings it, in the version that fits
+    "opentelemetry": "opentelemetry-sdk",
     "simdjson": "pysimdjson",
     "sklearn": "scikit-learn",
     "tensorflow_serving": "tensorflow-serving-api",
@@ -27,7 +28,7 @@ DISTRIBUTIONS = {
 # What a part can do without: imported only where it is asked for, and tested by us.
 OPTIONAL = {"service": {"pyarrow"}}
 LISTS = {
-    "service": ("service", "protocol", "signing"),
+    "service": ("service", "traces", "protocol", "signing"),
     "training": ("training", "signing"),
     "client": ("client",),
 }

@@ -13,6 +13,7 @@ from service.monitoring.drift_gauges import DriftGauges
 from service.monitoring.feedback import FeedbackGauges
 from service.monitoring.feedback_store import FeedbackStore
 from service.monitoring.metrics import Metrics
+from service.monitoring.tensorflow_serving import ServingMetrics
 from service.settings import WITHOUT_EFFECT, knobs
 
 ROOT = Path(__file__).parents[3]
@@ -58,6 +59,21 @@ def test_every_metric_has_its_row_with_its_labels(tmp_path):
     ]
     for family in worked_out:
         expected[family.name] = (family.type, ", ".join(family._labelnames) + " ")
+    assert rows == expected
+
+
+def test_every_metric_of_tensorflow_serving_has_its_row_with_its_labels():
+    rows = {
+        name: (kind, {*filter(None, labels.strip().split(", "))})
+        for name, kind, labels in re.findall(
+            r"^\| `(:tensorflow:[\w:]+)` \| (\w+) \| ([\w, ]*)\|", OPERATIONS, re.MULTILINE
+        )
+    }
+
+    collectors = list(ServingMetrics({})._registry._collector_to_names)
+    expected = {it._name: (it._type, {*it._labelnames}) for it in collectors}
+    # This one is the count of our own requests.
+    expected[":tensorflow:serving:request_count"] = ("counter", {"model_name", "status"})
     assert rows == expected
 
 

@@ -166,6 +166,15 @@ def test_a_version_that_does_not_tell_its_distribution_cannot_be_compared(drift,
         drift.report(of)
 
 
+def test_columns_whose_distribution_is_not_told_are_passed_over(drift):
+    of = compared_version(RM=distribution())
+    drift.observe([asked(of, [[9, 0.5, 1.5]])])
+
+    found = columns(drift.report(of))
+    assert list(found) == ["AGE", "LSTAT", "price"]
+    assert [found[it].shares.index(1) for it in ("AGE", "LSTAT", "price")] == [0, 1, 3]
+
+
 def test_what_is_no_batch_of_the_contract_s_is_not_counted(drift):
     of = compared_version()
     drift.observe([asked(of, [[1, 2, 3]], name="other")])

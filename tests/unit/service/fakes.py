@@ -161,7 +161,7 @@ class Witness:
     def loaded(self, version: ModelVersion, _seconds: float) -> None:
         self.told.append(("loaded", version.model, version.number))
 
-    def refused(self, model: str, error: Exception) -> None:
+    def refused(self, model: str, _path: Path, error: Exception) -> None:
         self.told.append(("refused", model, str(error)))
 
     def unloaded(self, model: str, number: int) -> None:

@@ -65,7 +65,7 @@ class Worker:
             apis=(TensorFlowServing(self.repository, 2**20),),
             health=self.health,
             exchanges=Exchanges(self.sink),
-            exposition=lambda: b"hearth_up 1\n",
+            metrics={"/metrics": lambda _: (b"hearth_up 1\n", "text/plain; version=0.0.4")},
             guard=Guard() if guard is None else guard,
         )
         self.flask = create_app(parts)

@@ -6,6 +6,7 @@ import io
 import json
 import random
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -105,6 +106,7 @@ def test_a_line_says_all_that_is_known_of_the_request():
     assert datetime.fromisoformat(time).utcoffset() is not None
     assert line == {
         "request_id": "id-1",
+        "trace_id": "",
         "client": "10.0.0.7",
         "caller": "",
         "method": "POST",
@@ -176,16 +178,16 @@ def test_latency_is_told_apart_from_ten_microseconds_up(metrics):
 
     seen = samples(metrics)
     bucket = "hearth_request_seconds_bucket"
-    assert seen[bucket, "1e-05", "rest", "predict"] == 1
-    assert seen[bucket, "2.5e-05", "rest", "predict"] == 2
-    assert seen[bucket, "+Inf", "rest", "predict"] == 3
-    assert seen["hearth_request_seconds_sum", "rest", "predict"] == pytest.approx(100.000029)
+    assert seen[bucket, "1e-05", "", "rest", "predict"] == 1
+    assert seen[bucket, "2.5e-05", "", "rest", "predict"] == 2
+    assert seen[bucket, "+Inf", "", "rest", "predict"] == 3
+    assert seen["hearth_request_seconds_sum", "", "rest", "predict"] == pytest.approx(100.000029)
 
 
 def test_loads_and_refusals_and_what_is_served_are_told(metrics):
     metrics.loaded(version(1), 0.02)
     metrics.loaded(version(2), 0.02)
-    metrics.refused("housing", InvalidRequest("no"))
+    metrics.refused("housing", Path("/models/housing/3"), InvalidRequest("no"))
     metrics.unloaded("housing", 1)
 
     seen = samples(metrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from service.monitoring.tally import Tallies
+from service.monitoring.tally import STAGES, Tallies
 
 PREDICT = ("rest", "predict", "housing", "1", "ok")
 FAILED = ("rest", "predict", "", "", "InvalidRequest")
@@ -18,15 +18,38 @@ def test_growth_is_what_came_since_the_last_time():
     tallies.count(FAILED, 5.0, 0)
 
     first = {it.labels: it for it in tallies.growth()}
-    assert list(first[PREDICT].buckets) == [2, 0, 0]  # a bound belongs to its bucket
-    assert list(first[FAILED].buckets) == [0, 0, 1]
-    assert (first[PREDICT].requests, first[PREDICT].rows) == (2, 4)
-    assert round(first[PREDICT].seconds, 9) == 0.15
+    assert list(first[PREDICT].whole.buckets) == [2, 0, 0]  # a bound belongs to its bucket
+    assert list(first[FAILED].whole.buckets) == [0, 0, 1]
+    assert (first[PREDICT].whole.observed, first[PREDICT].rows) == (2, 4)
+    assert round(first[PREDICT].whole.sum, 9) == 0.15
 
     assert list(tallies.growth()) == []
     tallies.count(PREDICT, 0.5, 2)
     (second,) = tallies.growth()
-    assert (list(second.buckets), second.rows) == ([0, 1, 0], 2)
+    assert (list(second.whole.buckets), second.rows) == ([0, 1, 0], 2)
+
+
+def test_what_the_first_stages_leave_is_the_last_ones():
+    tallies = Tallies((1.0,), (0.01, 0.1))
+    tallies.count(PREDICT, 0.5, 1, (0.005, 0.0, 0.2))
+    tallies.count(PREDICT, 0.5, 1, (0.05, 0.25, 0.2))
+    tallies.count(PREDICT, 0.5)  # of one that failed on the way nothing is known
+
+    (grown,) = tallies.growth()
+    stages = dict(zip(STAGES, grown.stages, strict=True))
+    assert {name: list(it.buckets) for name, it in stages.items()} == {
+        "decode": [1, 1, 0],
+        "wait": [1, 0, 1],
+        "run": [0, 0, 2],
+        "encode": [1, 0, 1],  # 0.295 and 0.0
+    }
+    assert {name: round(it.sum, 9) for name, it in stages.items()} == {
+        "decode": 0.055,
+        "wait": 0.25,
+        "run": 0.4,
+        "encode": 0.295,
+    }
+    assert grown.whole.observed == 3
 
 
 def test_no_request_is_lost_or_counted_twice_among_threads():
@@ -36,7 +59,7 @@ def test_no_request_is_lost_or_counted_twice_among_threads():
 
     def look() -> None:
         for grown in tallies.growth():
-            seen[grown.labels] += grown.requests
+            seen[grown.labels] += grown.whole.observed
 
     def work() -> None:
         for _ in range(5000):

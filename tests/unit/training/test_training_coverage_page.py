@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from tests.unit.training.tracts import QUICK, tracts
 from training.coverage import page
-from training.coverage.__main__ import main
+from training.coverage.__main__ import main, parser
 from training.coverage.study import Quarters, Share, Study, study
+from training.preparation import Preparation
 from training.recipe import NAMED
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -25,9 +27,10 @@ def test_page_is_made_from_the_stored_numbers(stored):
     assert (DOCS / page.PAGE).read_text() == page.render(stored)
 
 
-def test_page_has_both_recipes_in_enough_splits(stored):
-    assert [it.recipe for it in stored] == list(NAMED)[: len(stored)]
-    assert all(it.splits >= 20 for it in stored)
+def test_page_has_the_splits_that_the_command_makes(stored):
+    made = parser().parse_args([]).splits
+
+    assert {it.recipe: it.splits for it in stored} == {name: made[name] for name in NAMED}
 
 
 def test_levels_hold_over_the_splits(stored):
@@ -53,8 +56,19 @@ def test_verdict_names_the_evener_widths_and_what_they_cost():
     )
 
 
+def test_a_quarter_without_rows_has_no_share():
+    rows = tracts(60)
+    rows.frame["LSTAT"] = np.arange(60) // 58  # nearly all are 0
+
+    found = study("quick", QUICK, rows, 2, Preparation())
+
+    (shares,) = (it.shares["constant"] for it in found.quarters if it.by == "LSTAT")
+    assert shares[1:3] == (None, None)
+    assert "-, -" in page.render([found])
+
+
 def test_study_counts_every_tested_row_once():
-    found = study("quick", QUICK, tracts(100), 4, 1.0)
+    found = study("quick", QUICK, tracts(100), 4, Preparation())
 
     assert (found.train, found.test, found.splits) == (80, 20, 4)
     assert {(it.level, it.widths) for it in found.shares} == {
@@ -71,8 +85,9 @@ def test_study_counts_every_tested_row_once():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--splits", "0"], "0 is outside [1, 1000]"),
-        (["--recipes", "worst"], "--recipes has 'worst', not one of tutorial, best"),
+        (["--splits", "tutorial=0"], "tutorial=0 is outside [1, 1000]"),
+        (["--splits", "best=2,worst=3"], "'worst' is not one of tutorial, best"),
+        (["--splits", "best"], "invalid _splits value: 'best'"),
     ],
 )
 def test_wrong_flag_is_named(capsys, arguments, said):
