@@ -54,7 +54,7 @@ def test_two_versions_are_compared_on_the_row_in_question(visitor, service):
     price = service.post(PREDICT, {"instances": [house]}).json()["predictions"][0]
 
     shown = f"{price:.2f}"
-    assert row.inner_text().split("\t") == ["price, thousand USD", shown, shown, "±0.00"]
+    assert row.inner_text().split("\t") == ["MEDV, thousand USD", shown, shown, "±0.00"]
 
 
 TABLE = """id,LSTAT,RM,AGE

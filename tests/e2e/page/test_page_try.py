@@ -117,7 +117,7 @@ def test_a_preset_is_a_real_row_with_its_truth(visitor, service):
 
 def test_the_price_is_spoken_once_the_hand_rests(visitor, service):
     page = visitor.open("try", query=QUERY)
-    spoken = f"price {asked(service, HOUSE):.2f} thousand USD"
+    spoken = f"MEDV {asked(service, HOUSE):.2f} thousand USD"
 
     page.locator("[aria-live=polite]", has_text=spoken).wait_for(state="attached")
 
