@@ -5,6 +5,10 @@ PORT      = 8500
 HOST      = 127.0.0.1
 WORKERS   = 1
 MODELS    = models
+DATA      = data/boston_housing.csv
+TARGET    =
+FEATURES  =
+NAME      = $(if $(TARGET),$(basename $(notdir $(DATA))),housing)
 FORCE     =
 PEERS     =
 QUICK     =
@@ -29,14 +33,15 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS FORCE RECIPE PYTHON, and ARGS for further flags;"
-	@echo "  for example: make serve REST_PORT=9000 WORKERS=2"
+	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS NAME DATA TARGET FEATURES RECIPE FORCE PYTHON, and ARGS"
+	@echo "  for further flags; for example: make serve REST_PORT=9000 WORKERS=2"
 
 setup: $(DEV) ## Make .venv with all that serving, training and testing need
 	@echo "$(VENV) is complete"
 
-train: $(RUN) ## Train a candidate; RECIPE=best the best one, FORCE=1 if nothing changed, or not better
-	@exec $(BIN)/python -m training --data data/boston_housing.csv --models $(MODELS) --name housing $(if $(RECIPE),--recipe $(RECIPE)) $(if $(FORCE),--force) $(ARGS)
+train: $(RUN) ## Train a candidate; of your own table with DATA= TARGET= FEATURES= NAME=; RECIPE=best, FORCE=1 if not better too
+	@exec $(BIN)/python -m training --data '$(DATA)' --models $(MODELS) --name $(NAME) $(if $(TARGET),--target '$(TARGET)') \
+	  $(if $(FEATURES),--features '$(FEATURES)') $(if $(RECIPE),--recipe $(RECIPE)) $(if $(FORCE),--force) $(ARGS)
 
 promote rollback: $(RUN)
 	@$(BIN)/python -m training $@ --models $(MODELS) --name housing $(ARGS)
@@ -48,8 +53,8 @@ experiments: $(RUN) ## Answer the exercises with runs; go on where the last call
 	@exec $(BIN)/python -m training.experiments --data data/boston_housing.csv --docs docs $(ARGS)
 
 serve: $(RUN) ## Serve the stable version on REST_PORT, the candidate beside it; train first if there is none
-	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
-	@$(BIN)/python -m training config --models $(MODELS) --name housing >/dev/null
+	@ls '$(MODELS)/$(NAME)'/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
+	@$(BIN)/python -m training config --models $(MODELS) --name $(NAME) >/dev/null
 	@exec $(BIN)/python -m service --rest_api_port=$(REST_PORT) --port=$(PORT) --host=$(HOST) --workers=$(WORKERS) \
 	  --model_config_file=$(MODELS)/models.config --model_config_file_poll_wait_seconds=1 \
 	  --default_version_label=stable $(ARGS)

@@ -67,7 +67,7 @@ class Run:
 
     def rows(self, n: int) -> list[tuple[float, ...]]:
         """Golden rows, ``n`` of them, over and over."""
-        rows = self.golden.instances
+        rows = self.golden.rows
         return [rows[k % len(rows)] for k in range(n)]
 
     def prices(self, n: int) -> list[float]:
@@ -142,7 +142,7 @@ class Subject:
         Raises:
             WrongAnswer: They are not.
         """
-        rows, prices = self.run.golden.instances, self.run.golden.predictions
+        rows, prices = self.run.golden.rows, self.run.golden.predictions
         batches = [(rows[k : k + 1], prices[k : k + 1]) for k in range(len(rows))]
         for batch, expected in batches[:1] if self.key in LIMITS else [*batches, (rows, prices)]:
             form.check(self.server.ask(form.write(batch)), expected)

@@ -105,9 +105,9 @@ def _add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         allow_abbrev=False,
         help="price one house, or a table of houses",
-        description="Price one house given as NAME=NUMBER ..., or a CSV file ('-': stdin).",
+        description="Price one house given as NAME=VALUE ..., or a CSV file ('-': stdin).",
     )
-    predict.add_argument("houses", nargs="+", metavar="NAME=NUMBER | FILE")
+    predict.add_argument("houses", nargs="+", metavar="NAME=VALUE | FILE")
     predict.add_argument("-o", "--output", metavar="FILE", help="write here (stdout)")
     predict.add_argument("--json", action="store_true", help="one house: answer in JSON")
     predict.add_argument("--restart", action="store_true", help="drop what an earlier run left")
@@ -124,7 +124,7 @@ def _add_explain(commands: Any, common: argparse.ArgumentParser) -> None:
         allow_abbrev=False,
         help="say what the price of a house is made of",
     )
-    explain.add_argument("house", nargs="+", metavar="NAME=NUMBER")
+    explain.add_argument("house", nargs="+", metavar="NAME=VALUE")
     explain.add_argument("--json", action="store_true", help="answer in JSON")
 
 
@@ -152,7 +152,7 @@ def _add_wait(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _split_houses(given: argparse.Namespace) -> None:
-    """Tell NAME=NUMBER pairs from a path, and check what goes with which.
+    """Tell NAME=VALUE pairs from a path, and check what goes with which.
 
     Raises:
         ValueError: They are mixed, or a flag does not go with them.
@@ -164,35 +164,36 @@ def _split_houses(given: argparse.Namespace) -> None:
     elif len(found) == 1:
         given.path = given.houses[0]
     else:
-        raise ValueError("give NAME=NUMBER ... for one house, or one FILE")
+        raise ValueError("give NAME=VALUE ... for one house, or one FILE")
     if given.path is not None and given.json:
-        raise ValueError("--json goes with NAME=NUMBER ..., not with a FILE")
+        raise ValueError("--json goes with NAME=VALUE ..., not with a FILE")
     if given.pairs is not None and (given.output or given.restart):
-        raise ValueError("--output and --restart go with a FILE, not with NAME=NUMBER ...")
+        raise ValueError("--output and --restart go with a FILE, not with NAME=VALUE ...")
 
 
-def _only_pairs(house: Sequence[str]) -> dict[str, float]:
-    """Read NAME=NUMBER pairs.
+def _only_pairs(house: Sequence[str]) -> dict[str, float | str | None]:
+    """Read NAME=VALUE pairs.
 
     Raises:
         ValueError: Something is none.
     """
     found = [_PAIR.fullmatch(part) for part in house]
     if not all(found):
-        raise ValueError("give one house as NAME=NUMBER ...")
+        raise ValueError("give one house as NAME=VALUE ...")
     return _pairs([match for match in found if match])
 
 
-def _pairs(found: Sequence[re.Match[str]]) -> dict[str, float]:
-    pairs: dict[str, float] = {}
+def _pairs(found: Sequence[re.Match[str]]) -> dict[str, float | str | None]:
+    """Values by name: numbers, and other texts as they are; an empty one is missing."""
+    pairs: dict[str, float | str | None] = {}
     for match in found:
         name, value = match["name"], match["value"]
         if name in pairs:
             raise ValueError(f"{name} is given twice")
         try:
-            pairs[name] = float(value)
+            pairs[name] = float(value) if value.strip() else None
         except ValueError:
-            raise ValueError(f"{name} is {value!r}, not a number") from None
+            pairs[name] = value
     return pairs
 
 

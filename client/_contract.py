@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from client._errors import InvalidRequest
 from client._intervals import LOWER, UPPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+_REFUSED: Final = "refused"  # the rule of a column whose values may not be missing
+
+# Texts that stand for no value in a table, as training reads them.
+MISSING: Final = ("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "<NA>", "#N/A")
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,9 @@ class Feature:
         maximum: More is refused.
         training: How the training rows were distributed: ``minimum``, ``maximum``,
             ``mean``, ``std``, ``median``, ``deciles``.
+        kind: ``number``, or ``category``: then values are texts.
+        categories: Those that the network knows; any other is taken for the mean of all.
+        missing: What becomes of a value that is missing: ``refused``, or a rule in words.
     """
 
     name: str
@@ -32,6 +41,19 @@ class Feature:
     minimum: float
     maximum: float
     training: Mapping[str, Any]
+    kind: str = "number"
+    categories: tuple[str, ...] = ()
+    missing: str = _REFUSED
+
+    @property
+    def is_category(self) -> bool:
+        """Whether its values are texts."""
+        return self.kind == "category"
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a value may be missing: None."""
+        return self.missing != _REFUSED
 
 
 @dataclass(frozen=True)
@@ -150,6 +172,9 @@ def _feature(part: Any) -> Feature:
         minimum=float(part["minimum"]),
         maximum=float(part["maximum"]),
         training=part["training"],
+        kind=part.get("kind", "number"),
+        categories=tuple(part.get("categories", ())),
+        missing=part.get("missing", _REFUSED),
     )
 
 

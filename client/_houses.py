@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from _typeshed import DataclassInstance
 
-    House: TypeAlias = Mapping[str, float] | DataclassInstance | Sequence[float]
+    Value: TypeAlias = float | str | None
+    House: TypeAlias = Mapping[str, Value] | DataclassInstance | Sequence[float]
 
 # A row as JSON has it: values by feature name, or in the contract's order.
 Row: TypeAlias = "dict[str, Any] | list[Any]"
@@ -116,9 +117,17 @@ def _is_sequence(houses: object) -> TypeGuard[Sequence[Any]]:
 
 
 def _is_house(house: object) -> bool:
-    return _is_named(house) or (
-        _is_sequence(house) and len(house) > 0 and isinstance(house[0], numbers.Real)
-    )
+    return _is_named(house) or (_is_sequence(house) and _is_row(house))
+
+
+def _is_row(values: Sequence[Any]) -> bool:
+    """Whether it begins with a number, or has one behind categories and missing values."""
+    for value in values:
+        if isinstance(value, numbers.Real):
+            return True
+        if value is not None and not isinstance(value, str):
+            return False
+    return False
 
 
 def _is_named(house: object) -> bool:

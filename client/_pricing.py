@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, BinaryIO
 
+from client._contract import MISSING
 from client._csv import TableError, encoded, records
 from client._errors import HearthError, InvalidRequest
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from io import TextIOWrapper
 
     from client._client import Client
-    from client._contract import Contract
+    from client._contract import Contract, Feature
     from client._csv import Record
     from client._houses import Row
     from client._progress import Progress
@@ -54,7 +55,8 @@ class Pricer:
             contract.check_columns(columns, bounded=level is not None)
         except InvalidRequest as error:
             raise TableError(f"{name}: {error.message}") from error
-        self._features = [(name, columns.index(name)) for name in contract.feature_names]
+        self._features = [(it, columns.index(it.name)) for it in contract.features]
+        self._plain = not any(it.is_category or it.is_optional for it in contract.features)
         self._outputs = contract.outputs(bounded=level is not None)
         self.header = self.extended(header, self._outputs)
 
@@ -99,14 +101,16 @@ class Pricer:
             return self._client.predict_intervals(rows, self._level, first=first)
         return [(it,) for it in self._client.predict_rows(rows, first=first)]
 
-    def _row(self, record: Record) -> list[float]:
+    def _row(self, record: Record) -> Row:
         place = f"{self._name}, line {record.line}"
         if len(record.fields) != self._width:
             raise TableError(f"{place}: {len(record.fields)} fields, the header has {self._width}")
-        return [
-            _number(record.fields[index], f"{place}, column {name}")
-            for name, index in self._features
-        ]
+        values = {
+            it.name: _value(record.fields[index], it, f"{place}, column {it.name}")
+            for it, index in self._features
+        }
+        # Names tell a category that is written as a number from the number of a category.
+        return list(values.values()) if self._plain else values
 
 
 class Run:
@@ -172,6 +176,20 @@ def _size(source: TextIOWrapper) -> int | None:
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _value(text: str, feature: Feature, place: str) -> float | str | None:
+    """A field as the service takes it; None is missing.
+
+    Raises:
+        TableError: It is none of its column, or missing where it may not be.
+    """
+    stripped = text.strip()
+    if stripped in MISSING and (feature.is_optional or feature.is_category):
+        if not feature.is_optional:
+            raise TableError(f"{place}: {text!r} is missing, which it may not be")
+        return None
+    return stripped if feature.is_category else _number(text, place)
 
 
 def _number(text: str, place: str) -> float:

@@ -20,18 +20,23 @@ it. It knows no heavy library and opens nothing at import.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _T = TypeVar("_T")
 
 FORMAT: Final = 1
+
+NUMBER: Final = "number"
+CATEGORY: Final = "category"
+REFUSED: Final = "refused"
 
 SAVED_MODEL: Final = "saved_model.pb"
 LITERT_MODEL: Final = "model.tflite"
@@ -50,6 +55,9 @@ UPPER: Final = "upper"
 
 # Neither describes itself: the contract cannot hold its own checksum, and is signed with the rest.
 _NOT_HASHED: Final = (CONTRACT, SIGNATURE)
+
+
+_NOT_IN_GRAPHS: Final = re.compile(r"[^A-Za-z0-9_]+", re.ASCII)
 
 
 class ContractError(ValueError):
@@ -94,6 +102,11 @@ class Feature(msgspec.Struct, frozen=True):
         minimum: The least value that makes sense; less is refused.
         maximum: The greatest value that makes sense; more is refused.
         training: How the training rows were distributed.
+        kind: ``number``, or ``category``: then the network reads the number of a category's
+            place in ``categories``, and for any other the number after the last.
+        categories: Those that the network knows, most frequent first.
+        missing: What becomes of a value that is missing: ``refused``, or a rule in words.
+            The network reads NaN.
     """
 
     name: str
@@ -102,6 +115,26 @@ class Feature(msgspec.Struct, frozen=True):
     minimum: float
     maximum: float
     training: Distribution
+    kind: str = NUMBER
+    categories: tuple[str, ...] = ()
+    missing: str = REFUSED
+
+    @property
+    def is_category(self) -> bool:
+        """Whether callers give texts, not numbers."""
+        return self.kind == CATEGORY
+
+    @property
+    def typical(self) -> float | str:
+        """What a caller may write: the median, or the most frequent category."""
+        if not self.is_category:
+            return self.training.median
+        return self.categories[0] if self.categories else ""
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a value may be missing."""
+        return self.missing != REFUSED
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -320,6 +353,11 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         """Names of the features, in the order of the batch's columns."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What the inputs of the signature ``named`` are called, in the same order."""
+        return graph_names(self.feature_names)
+
 
 class _Format(msgspec.Struct, frozen=True):
     format: int = FORMAT
@@ -329,14 +367,37 @@ class Golden(msgspec.Struct, frozen=True):
     """Rows whose outputs are known: replayed when a version is loaded.
 
     Attributes:
-        instances: Feature values, ``n`` rows in the contract's order.
+        instances: What the network reads, ``n`` rows in the contract's order; None is missing.
         predictions: What Keras gave for them, ``n`` values in the target's unit.
         bounds: By signature that gives intervals, the lower and upper bound of each row.
     """
 
-    instances: tuple[tuple[float, ...], ...]
+    instances: tuple[tuple[float | None, ...], ...]
     predictions: tuple[float, ...]
     bounds: dict[str, tuple[tuple[float, float], ...]] = {}
+
+    @property
+    def rows(self) -> tuple[tuple[float, ...], ...]:
+        """The instances as numbers: NaN is missing."""
+        return tuple(
+            tuple(float("nan") if it is None else it for it in row) for row in self.instances
+        )
+
+
+def graph_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that TensorFlow takes for tensors, a different one for each column.
+
+    Args:
+        names: Any texts. What is made of letters, digits and ``_`` stays as it is.
+    """
+    made: list[str] = []
+    for name in names:
+        plain = start = _NOT_IN_GRAPHS.sub("_", name).strip("_") or "feature"
+        number = 2
+        while plain in made or (plain != name and plain in names):
+            plain, number = f"{start}_{number}", number + 1
+        made.append(plain)
+    return tuple(made)
 
 
 class Background(msgspec.Struct, frozen=True):

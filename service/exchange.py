@@ -56,12 +56,14 @@ class Computed(msgspec.Struct, frozen=True, gc=False, eq=False):
         signature: Name of the signature that ran.
         inputs: Its arrays.
         outputs: What came out.
+        is_small: It is known that the arrays are of a few numbers.
     """
 
     version: ModelVersion
     signature: str
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
+    is_small: bool = False
 
 
 class Exchange(msgspec.Struct, gc=False):

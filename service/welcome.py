@@ -59,8 +59,8 @@ def _example(model: ModelConfig, label: str) -> str:
     contract = _contract(model, label)
     if contract is None:
         return '{"instances": [[1.0]]}'
-    house = {feature.name: feature.training.median for feature in contract.features}
-    return json.dumps({"instances": [house]})
+    house = {feature.name: feature.typical for feature in contract.features}
+    return json.dumps({"instances": [house]}, ensure_ascii=False)
 
 
 def _contract(model: ModelConfig, label: str) -> Contract | None:

@@ -10,20 +10,24 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from service import contract
-from training import chatter, commands, fingerprint, flags, labels, publish, signing
+from training import chatter, commands, fingerprint, flags, labels, publish, reading, signing
 from training.errors import NotChosenError, TableError, TrainingError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from training.columns import Schema
     from training.evaluate import Metrics
     from training.flags import Order
     from training.run import Published
+    from training.table import Table
 
 
+_PLAIN_FROM, _PLAIN_TO = 0.1, 10_000
 _SIGNALLED: Final = 128  # exit codes above are 128 and a signal's number
 
 
@@ -59,24 +63,24 @@ def _obey(order: Order) -> int:
     labels.adopt(order.models, order.name)
     if order.sign is not None:
         signing.check(order.sign)
-    data = _content(order.data)
-    made_from = fingerprint.take(order.recipe, data)
+    made_from = _fingerprint(order)
     made = None if order.force else _already_made(order.model, made_from)
     if made is not None:
         print(f"{made} is already made from the same data, recipe and code.")
         print("--force (make train FORCE=1) trains again.")
         return 0
-    if "B" in order.recipe.features:
+    if "B" in order.recipe.features and not order.recipe.target:
         print("B encodes race: see data/README.md on what this model may not be used for.")
-    _train(order, data, made_from)
+    with ExitStack() as stack:
+        _train(order, reading.read(order, stack, sys.stdout), made_from)
     return 0
 
 
-def _content(data: Path) -> bytes:
+def _fingerprint(order: Order) -> fingerprint.Fingerprint:
     try:
-        return data.read_bytes()
+        return reading.fingerprint_of(order)
     except OSError as error:
-        raise TableError(str(data), [f"{error.strerror}"]) from error
+        raise TableError(str(error.filename), [f"{error.strerror}"]) from error
 
 
 def _already_made(model: Path, made_from: fingerprint.Fingerprint) -> Path | None:
@@ -95,26 +99,22 @@ def _already_made(model: Path, made_from: fingerprint.Fingerprint) -> Path | Non
     return newest
 
 
-def _train(order: Order, data: bytes, made_from: fingerprint.Fingerprint) -> None:
-    # Heavy libraries are imported when they are needed: pandas once a run must be made,
-    # TensorFlow once the table is known to be right.
-    from rich.console import Console  # noqa: PLC0415
-
-    from training import table  # noqa: PLC0415
-
-    rows = table.read(data, str(order.data))
-    print(f"Training {order.name} on {', '.join(order.recipe.features)}: {len(rows)} tracts.")
+def _train(order: Order, table: Table, made_from: fingerprint.Fingerprint) -> None:
+    features = ", ".join(table.split.train.features)
+    print(f"Training {order.name} on {features}: {table.rows} {table.schema.rows}.")
     sys.stdout.flush()
     with chatter.hushed():
+        from rich.console import Console  # noqa: PLC0415
+
         from training.run import run  # noqa: PLC0415
 
-        published = run(order, rows, made_from, Console())
-    _tell(published.metrics)
+        published = run(order, table, made_from, Console())
+    _tell(published.metrics, table.schema)
     for it in published.intervals.levels if published.intervals else ():
         seen = it.test
         print(
             f"{it.level:.0%} intervals hold {seen.share:.1%} of them "
-            f"({seen.low:.1%} to {seen.high:.1%}), on average {seen.width:.1f} wide"
+            f"({seen.low:.1%} to {seen.high:.1%}), on average {_width(seen.width)} wide"
         )
     print(f"Exported models differ from Keras by at most {max(published.agreement.values()):.1e}.")
     for line in _choice(published):
@@ -141,15 +141,25 @@ def _choice(published: Published) -> list[str]:
     return lines
 
 
-def _tell(metrics: Metrics) -> None:
-    print(f"{'on the test tracts':20}{'MSE':>8}{'MAE':>8}{'R2':>8}")
+def _tell(metrics: Metrics, schema: Schema) -> None:
+    print(f"{f'on the test {schema.rows}':20}{'MSE':>8}{'MAE':>8}{'R2':>8}")
     for predictor, title in (
         ("network", "network"),
         ("linear", "linear regression"),
         ("mean", "predict the mean"),
     ):
         one = metrics["test"][predictor]
-        print(f"{title:20}{one['mse']:8.2f}{one['mae']:8.2f}{one['r2']:8.3f}")
+        shown = "".join(f" {_figure(one[it]):>7}" for it in ("mse", "mae"))
+        print(f"{title:20}{shown}{one['r2']:8.3f}")
+
+
+def _width(value: float) -> str:
+    return f"{value:.1f}" if value >= 1 else f"{value:.3g}"
+
+
+def _figure(value: float) -> str:
+    """Two decimals, or four digits where two decimals would say too little or too much."""
+    return f"{value:.2f}" if _PLAIN_FROM <= value < _PLAIN_TO else f"{value:.4g}"
 
 
 def _stop(number: int, _frame: object) -> NoReturn:

@@ -1,18 +1,27 @@
-"""The columns of the table: what each means, its unit, and the values that make sense.
+"""The columns of a table: what each means, its unit, and the values that make sense.
 
-The limits are those of the quantity, not of the 506 tracts: a share ends at 100 %, and no
-tract has 50 rooms a dwelling. They bound the table here and requests in the service.
+Those of the Boston table are written down here. Their limits are those of the quantity, not
+of the 506 tracts: a share ends at 100 %, and no tract has 50 rooms a dwelling. They bound the
+table here and requests in the service. Those of any other table are found in it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from service.contract import CATEGORY, NUMBER, REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
 class Column:
     """One column of the table.
+
+    In a batch a category is the number of its place in ``categories``, any other category is
+    the number after the last, and a value that is missing is NaN.
 
     Attributes:
         name: As the table's first line has it.
@@ -21,6 +30,10 @@ class Column:
         minimum: The least value that makes sense.
         maximum: The greatest value that makes sense.
         above_minimum: Whether the minimum itself is refused.
+        kind: ``number`` or ``category``.
+        categories: Those that the network knows, most frequent first.
+        fill: What stands for a number that is missing.
+        optional: Whether a value may be missing.
     """
 
     name: str
@@ -29,12 +42,76 @@ class Column:
     minimum: float
     maximum: float
     above_minimum: bool = False
+    kind: str = NUMBER
+    categories: tuple[str, ...] = ()
+    fill: float = 0.0
+    optional: bool = False
 
     @property
     def limits(self) -> str:
         """The values that make sense, as an interval."""
         bracket = "(" if self.above_minimum else "["
         return f"{bracket}{self.minimum:g}, {self.maximum:g}]"
+
+    @property
+    def is_category(self) -> bool:
+        """Whether it holds categories, not numbers."""
+        return self.kind == CATEGORY
+
+    @property
+    def other(self) -> int:
+        """The number that stands for every category the network does not know."""
+        return len(self.categories)
+
+    @property
+    def unknown(self) -> str:
+        """A text that is none of the categories."""
+        return "?".join(["", *self.categories, ""])
+
+    @property
+    def missing(self) -> str:
+        """What becomes of a value that is missing: the rule, for people."""
+        if not self.optional:
+            return REFUSED
+        if self.is_category:
+            return "a category of its own"
+        return f"the median {self.fill:g}, and a sign that it is missing"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns that a network may read and the one that it predicts.
+
+    Attributes:
+        features: The columns that it may read, by name.
+        target: What it predicts.
+        row: What one row of the table is.
+        price: What people call the target.
+        minimum: No target is below this, whatever is asked; None where none is known.
+        is_scaled: Whether the network learns the target less its mean, in standard
+            deviations; else it learns it as it is.
+    """
+
+    features: Mapping[str, Column]
+    target: Column
+    row: str = "row"
+    price: str = "target"
+    minimum: float | None = None
+    is_scaled: bool = True
+
+    @property
+    def rows(self) -> str:
+        """What several rows are."""
+        return f"{self.row}s"
+
+    @property
+    def unit(self) -> str:
+        """The target's unit, or what to say where none is known."""
+        return self.target.unit or f"units of {self.target.name}"
+
+    def of(self, names: Sequence[str]) -> tuple[Column, ...]:
+        """The features of these names."""
+        return tuple(self.features[name] for name in names)
 
 
 # References: Harrison and Rubinfeld, Hedonic housing prices and the demand for clean air,
@@ -65,3 +142,5 @@ OPEN: Final = tuple(name for name in FEATURES if name != "B")
 TARGET: Final = Column(
     "MEDV", "median value of owner-occupied homes", "thousand USD", 0, 50, above_minimum=True
 )
+
+BOSTON: Final = Schema(FEATURES, TARGET, "tract", "price", TARGET.minimum, is_scaled=False)

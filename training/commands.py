@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from training import flags, labels, signing
+from training import fingerprint, flags, labels, signing
 from training.errors import TableError, TrainingError
 
 if TYPE_CHECKING:
@@ -132,8 +132,16 @@ def _verify(given: argparse.Namespace) -> int:
         data = _content(given.data)
         retraining.require_same_data(version.described, data, str(given.data))
         recipe = retraining.recipe_of(version.described)
-        order = flags.Order(recipe, given.data, given.models, given.name, force=False)
-        verdict = retraining.again(version, order, data, _console())
+        order = flags.Order(
+            recipe,
+            given.data,
+            given.models,
+            given.name,
+            force=False,
+            columns=flags.described_beside(given.data) if recipe.target else None,
+            stream_mb=0 if version.described.recipe.get(fingerprint.STREAMED) else sys.maxsize,
+        )
+        verdict = retraining.again(version, order, _console())
     for line in verdict.other:
         print(f"Not as then: {line}.")
     for line in verdict.unequal:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from training import data_card, fingerprint, measures, plots, publish, table
+from training import data_card, fingerprint, flags, measures, own, plots, publish, table
 from training.comparison import held_out, open_version, pair
 from training.errors import PublishError
 from training.report import Picture, environment, estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import pandas as pd
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
     from rich.console import Console
@@ -80,7 +81,7 @@ def compare(one: Path, other: Path, data: Path, content: bytes) -> Compared:
     """
     versions = [open_version(one), open_version(other)]
     table_sha256 = fingerprint.hash_data(content)
-    rows = held_out(table.read(content, str(data)), table_sha256, versions)
+    rows = held_out(_table(data, content, versions), table_sha256, versions)
     truth = rows[versions[0].described.target.name].to_numpy(np.float64)
     known = data_card.read(data)
     kinds = measures.kinds(rows, truth, () if known is None else known.groups)
@@ -94,6 +95,16 @@ def compare(one: Path, other: Path, data: Path, content: bytes) -> Compared:
         {name: measures.mean(lost[those]) for name, those in kinds.items()},
         [it.name for it in versions if it.described.lineage.data_sha256 != table_sha256],
     )
+
+
+def _table(data: Path, content: bytes, versions: Sequence[Version]) -> pd.DataFrame:
+    """The table with all columns that the versions read."""
+    target = versions[0].described.recipe.get("target")
+    if not target:
+        return table.read(content, str(data))
+    described = flags.described_beside(data)
+    place = own.Place(data, b"" if described is None else described.read_bytes())
+    return own.whole(place, target, [it for one in versions for it in one.described.feature_names])
 
 
 def listed(compared: Compared) -> dict[str, Any]:

@@ -9,7 +9,7 @@ other's test rows are used, or all of them if that one was made from another tab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -18,6 +18,7 @@ from scipy import stats
 from service import contract
 from training import measures, split
 from training.errors import CompareError
+from training.fingerprint import STREAMED
 from training.signatures import BATCH
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from service.contract import Contract, Estimate
+    from service.contract import Contract, Estimate, Feature
 
 LEAST_ROWS: Final = 8
 _PERMUTATIONS: Final = 9999
@@ -77,6 +78,8 @@ class Version:
             CompareError: Its recipe does not say how they were split.
         """
         recipe = self.described.recipe
+        if recipe.get(STREAMED):
+            raise CompareError(f"{self.name} streamed its table, and drew its test rows otherwise")
         try:
             shuffled = split.order(count, recipe["split_seed"])
             return shuffled[int(count * recipe["train_share"]) :]
@@ -88,7 +91,18 @@ class Version:
         missing = [name for name in names if name not in rows]
         if missing:
             raise CompareError(f"{self.name} reads {', '.join(missing)}, which the table lacks")
-        return rows[names].to_numpy(np.float32)
+        columns = [_numbers(rows[it.name], it) for it in self.described.features]
+        return np.column_stack(columns).astype(np.float32)
+
+
+def _numbers(column: pd.Series[Any], feature: Feature) -> NDArray[np.float64]:
+    """A column as the network reads it: categories as numbers."""
+    if not feature.is_category:
+        return column.to_numpy(np.float64)
+    codes = {name: float(code) for code, name in enumerate(feature.categories)}
+    other = float(len(codes))
+    values = [codes.get(it, other) if isinstance(it, str) else np.nan for it in column]
+    return np.array(values, np.float64)
 
 
 def open_version(folder: Path) -> Version:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.preparation import Preparation
     from training.recipe import Recipe
     from training.split import Rows
 
@@ -148,7 +149,7 @@ class HeldOut(NamedTuple):
         predicted: ``[n]``.
         truth: ``[n]``.
         parts: The parts that the rows were cut into; none where they are too few for any level.
-        members: How many networks were averaged for each part.
+        members: How many networks were averaged for each part; 0 where the served one was asked.
     """
 
     predicted: Vector
@@ -158,7 +159,7 @@ class HeldOut(NamedTuple):
 
 
 def hold_out(
-    recipe: Recipe, rows: Rows, sets: Sequence[NDArray[np.intp]], unit: float
+    recipe: Recipe, rows: Rows, sets: Sequence[NDArray[np.intp]], how: Preparation
 ) -> list[HeldOut]:
     """Have every training row predicted by networks that have not seen it.
 
@@ -166,7 +167,7 @@ def hold_out(
         recipe: How the networks are trained.
         rows: The table.
         sets: Of each network that is to have intervals the numbers of its training rows.
-        unit: What prices are measured in while networks learn, in the target's unit.
+        how: What the rows and the target need.
 
     Returns:
         One a set, its rows in their order.
@@ -181,7 +182,7 @@ def hold_out(
         for seed, (numbers, cut) in enumerate(zip(sets, parts, strict=True))
         for train, held in cut
     ]
-    answers = iter(predict(recipe, rows, trials, unit))
+    answers = iter(predict(recipe, rows, trials, how))
     found = []
     for numbers, cut in zip(sets, parts, strict=True):
         predicted = np.zeros(len(numbers))
@@ -189,6 +190,16 @@ def hold_out(
             predicted[held] = next(answers)
         found.append(HeldOut(predicted, rows.prices[numbers], cut, recipe.members))
     return found
+
+
+def unseen(predicted: Vector, truth: Vector) -> HeldOut:
+    """Rows that the served network itself has not seen, where there are many.
+
+    Args:
+        predicted: What it predicts for them, ``[n]``.
+        truth: ``[n]``.
+    """
+    return HeldOut(predicted, truth, _parts(len(truth)), 0)
 
 
 def _parts(count: int) -> Parts:

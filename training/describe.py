@@ -20,16 +20,15 @@ from service.contract import (
     Target,
 )
 from training import fingerprint, histogram
-from training.columns import FEATURES, TARGET
 from training.signatures import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.columns import Column, Schema
     from training.conformal import Intervals
     from training.evaluate import Metrics
     from training.fingerprint import Fingerprint
-    from training.recipe import Recipe
     from training.split import Rows
 
 _GOLDEN_TEST_ROWS: Final = 10  # and two extremes: a dozen
@@ -37,51 +36,51 @@ _HELD_OUT_ROWS: Final = 1000  # as many points as a picture can show
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What a network learned from.
+class Made:
+    """A trained network, as far as its version tells.
 
     Attributes:
-        rows: The training rows.
-        predicted: What it predicts for them, ``[n]``, thousand USD.
+        name: The model's name.
+        schema: The columns of its table.
+        train: The rows it was trained on.
+        predicted: What it predicts for them, ``[n]``, in the target's unit.
+        tolerance: How far executors' answers may differ, in the target's unit.
+        metrics: How good it is.
+        stored: What it was made from; its recipe is the one stored.
     """
 
-    rows: Rows
+    name: str
+    schema: Schema
+    train: Rows
     predicted: NDArray[np.float32]
+    tolerance: float
+    metrics: Metrics
+    stored: Fingerprint
 
 
-def contract(
-    name: str,
-    recipe: Recipe,
-    learned: Learned,
-    metrics: Metrics,
-    lineage: Lineage,
-    stored: Fingerprint,
-) -> Contract:
+def contract(made: Made, lineage: Lineage) -> Contract:
     """Describe a version.
 
     Args:
-        name: The model's name.
-        recipe: How it was trained.
-        learned: The rows it was trained on, and what it makes of them.
-        metrics: How good it is.
+        made: The network.
         lineage: Where it comes from.
-        stored: What it was made from; its recipe is the one stored.
     """
+    train, target = made.train, made.schema.target
     return Contract(
-        model=name,
-        features=tuple(_feature(it, learned.rows) for it in recipe.features),
+        model=made.name,
+        features=tuple(_feature(it, train) for it in made.schema.of(train.features)),
         target=Target(
-            TARGET.name,
-            TARGET.meaning,
-            TARGET.unit,
-            distribution(learned.rows.prices),
-            distribution(learned.predicted),
+            target.name,
+            target.meaning,
+            target.unit,
+            distribution(train.prices),
+            distribution(made.predicted),
         ),
         input=INPUT,
         output=OUTPUT,
-        tolerance=recipe.tolerance,
-        metrics=metrics,
-        recipe=stored.recipe,
+        tolerance=made.tolerance,
+        metrics=made.metrics,
+        recipe=made.stored.recipe,
         lineage=lineage,
         files={},
     )
@@ -110,8 +109,9 @@ def distribution(values: NDArray[np.floating]) -> Distribution:
     """Describe how a column's values are distributed.
 
     Args:
-        values: ``[n]``, at least one.
+        values: ``[n]``; NaN, which is missing, is passed over. At least one is none.
     """
+    values = values[~np.isnan(values)]
     deciles = np.quantile(values, np.linspace(0, 1, 11))
     bounds = histogram.edges(values)
     return Distribution(
@@ -139,7 +139,8 @@ def golden_rows(train: Rows, test: Rows) -> NDArray[np.float64]:
     """
     seen = train.frame[list(train.features)].to_numpy(np.float64)
     unseen = test.frame[list(test.features)].to_numpy(np.float64)
-    return np.vstack([unseen[:_GOLDEN_TEST_ROWS], seen.min(axis=0), seen.max(axis=0)])
+    extremes = np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)
+    return np.vstack([unseen[:_GOLDEN_TEST_ROWS], *extremes])
 
 
 def golden(
@@ -148,11 +149,11 @@ def golden(
     """Keep rows with what Keras predicts for them, and their intervals.
 
     Args:
-        rows: ``[n, features]``.
-        predictions: ``[n]``, thousand USD.
+        rows: ``[n, features]``; NaN is missing.
+        predictions: ``[n]``, in the target's unit.
         intervals: How wide they are.
     """
-    instances = tuple(tuple(float(one) for one in row) for row in rows)
+    instances = tuple(tuple(None if np.isnan(one) else float(one) for one in row) for row in rows)
     bounds = {
         signature: tuple(zip(it[LOWER].tolist(), it[UPPER].tolist(), strict=True))
         for signature, it in intervals.outputs(predictions).items()
@@ -175,13 +176,15 @@ def held_out(test: Rows, predictions: NDArray[np.floating]) -> HeldOut:
     )
 
 
-def _feature(name: str, train: Rows) -> Feature:
-    column = FEATURES[name]
+def _feature(column: Column, train: Rows) -> Feature:
     return Feature(
-        name=name,
+        name=column.name,
         meaning=column.meaning,
         unit=column.unit,
         minimum=float(column.minimum),
         maximum=float(column.maximum),
-        training=distribution(train.frame[name].to_numpy(np.float64)),
+        training=distribution(train.frame[column.name].to_numpy(np.float64)),
+        kind=column.kind,
+        categories=column.categories,
+        missing=column.missing,
     )

@@ -13,9 +13,10 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 from training.errors import NotBetterError
 
 if TYPE_CHECKING:
+    from training.encoding import Encoding
     from training.split import Rows, Split
 
-# A batch [n, features] to prices [n], thousand USD.
+# A batch [n, features] to prices [n], in the target's unit.
 Predictor = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 # By data set, then predictor, then metric.
 Metrics = dict[str, dict[str, dict[str, float]]]
@@ -23,18 +24,23 @@ Metrics = dict[str, dict[str, dict[str, float]]]
 _MUST_BEAT: Final = ("mse", "mae")
 
 
-def evaluate(network: Predictor, split: Split) -> Metrics:
+def evaluate(network: Predictor, split: Split, encoding: Encoding | None = None) -> Metrics:
     """Measure the network, predict-the-mean and a linear regression on both sides of a split.
 
     Args:
         network: The trained network.
         split: The baselines learn from its training rows alone.
+        encoding: How the network reads rows, if not as they are; the regression reads them so.
 
     Returns:
         By data set (``train``, ``test``), predictor (``network``, ``mean``, ``linear``)
-        and metric: ``mse`` in squared thousand USD, ``mae`` in thousand USD, ``r2``.
+        and metric: ``mse`` in the target's unit squared, ``mae`` in the unit, ``r2``.
     """
-    predictors = {"network": network, "mean": mean(split.train), "linear": linear(split.train)}
+    predictors = {
+        "network": network,
+        "mean": mean(split.train),
+        "linear": linear(split.train, encoding),
+    }
     return {
         side: {
             name: measure(rows.prices, predict(rows.batch)) for name, predict in predictors.items()
@@ -47,8 +53,8 @@ def measure(truth: NDArray[np.floating], predicted: NDArray[np.floating]) -> dic
     """Compare prices with what was predicted for them.
 
     Args:
-        truth: ``[n]``, thousand USD.
-        predicted: ``[n]``, thousand USD.
+        truth: ``[n]``, in the target's unit.
+        predicted: ``[n]``, in the target's unit.
 
     Returns:
         ``mse``, ``mae`` and ``r2`` (1 is perfect, 0 is as good as the mean of ``truth``).
@@ -66,10 +72,14 @@ def mean(train: Rows) -> Predictor:
     return lambda batch: np.full(len(batch), typical)
 
 
-def linear(train: Rows) -> Predictor:
+def linear(train: Rows, encoding: Encoding | None = None) -> Predictor:
     """Predict by ordinary least squares over the training rows."""
-    regression = LinearRegression().fit(train.batch.astype(np.float64), train.prices)
-    return lambda batch: np.asarray(regression.predict(batch.astype(np.float64)))
+
+    def read(batch: NDArray[np.float32]) -> NDArray[np.float64]:
+        return (batch if encoding is None else encoding.expand(batch)).astype(np.float64)
+
+    regression = LinearRegression().fit(read(train.batch), train.prices)
+    return lambda batch: np.asarray(regression.predict(read(batch)))
 
 
 def require_better_than_mean(metrics: Metrics) -> None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from training.recipe import Recipe
 
+# What is stored beside a recipe's knobs.
+DESCRIBED: Final = "columns_sha256"
+STREAMED: Final = "streamed"
+
 # Those that shape the weights, or the files that hold them.
 _PACKAGES: Final = ("tensorflow", "keras", "numpy", "pandas")
 
@@ -44,15 +48,27 @@ class Fingerprint:
     packages: dict[str, str]
 
 
-def take(recipe: Recipe, data: bytes) -> Fingerprint:
+def take(
+    recipe: Recipe, data: bytes | Path, described: bytes = b"", *, streamed: bool = False
+) -> Fingerprint:
     """Take the fingerprint of a run before it is made.
 
     Args:
         recipe: How it would train.
-        data: The table's bytes.
+        data: The table's bytes, or where they are.
+        described: What is said of the table's columns; kept beside the recipe, by its hash.
+        streamed: Whether the table is not kept in memory; kept beside the recipe too.
+
+    Raises:
+        OSError: The table cannot be read.
     """
+    knobs: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(asdict(recipe)))
+    if described:
+        knobs[DESCRIBED] = hashlib.sha256(described).hexdigest()
+    if streamed:
+        knobs[STREAMED] = True
     return Fingerprint(
-        recipe=msgspec.json.decode(msgspec.json.encode(asdict(recipe))),
+        recipe=knobs,
         data_sha256=hash_data(data),
         code_sha256=hash_files(_code()),
         packages={name: version(name) for name in _PACKAGES}
@@ -66,9 +82,12 @@ def of(described: contract.Contract) -> Fingerprint:
     return Fingerprint(described.recipe, lineage.data_sha256, lineage.code_sha256, lineage.packages)
 
 
-def hash_data(data: bytes) -> str:
-    """Hash a table's bytes."""
-    return hashlib.sha256(data).hexdigest()
+def hash_data(data: bytes | Path) -> str:
+    """Hash a table's bytes, or the file that has them."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    with data.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_recipe(recipe: dict[str, Any]) -> str:

@@ -12,16 +12,16 @@ from training import recipe
 from training.errors import RecipeError
 from training.rules import Rules
 
-_DESCRIPTION: Final = (
-    "Train the housing regressor and publish it as the model's candidate, if it is better."
-)
+_DESCRIPTION: Final = "Train a regressor and publish it as the model's candidate, if it is better."
 _PLACES: Final = (
-    "data", "models", "name", "force", "tensorboard", "alpha", "keep_served", "sign",
+    "data", "models", "force", "tensorboard", "alpha", "keep_served", "sign", "stream_mb",
 )  # fmt: skip
 DATA: Final = Path("data/boston_housing.csv")
 # What the library says of a value that one of ours refuses: "argument --name: is ...".
 _ARGUMENT: Final = re.compile(r"^argument (--\w+): (?=is )")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NOT_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+|^[_.-]+")
+_COLUMNS: Final = ".columns.toml"  # in place of the table's own ending
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Order:
         alpha: The p value up to which a network counts as better than the stable version.
         keep_served: A network that is not better is no failure.
         sign: The private key to sign the version with, or None for none.
+        columns: The file that describes the table's columns, or None for none.
+        stream_mb: Size from which a table is not kept in memory, MB.
     """
 
     recipe: recipe.Recipe
@@ -50,6 +52,8 @@ class Order:
     alpha: float = 0.05
     keep_served: bool = False
     sign: Path | None = None
+    columns: Path | None = None
+    stream_mb: int = 200
 
     @property
     def model(self) -> Path:
@@ -110,14 +114,43 @@ def parse(arguments: list[str]) -> Order:
         made = recipe.parse(turned, given["recipe"])
     except RecipeError as error:
         reader.error(f"--{error}")
-    return Order(made, **{name: given[name] for name in _PLACES})
+    places = {name: given[name] for name in _PLACES}
+    places["name"] = given["name"] or named_after(given["data"], given["target"])
+    places["columns"] = _columns(given, reader)
+    return Order(made, **places)
 
 
-def add_model(made: argparse.ArgumentParser) -> None:
-    """Add the flags that say which model is meant."""
+def named_after(data: Path, target: str | None) -> str:
+    """The name of a model that nobody names: a table of one's own gives its own."""
+    if not target:
+        return "housing"
+    return _NOT_NAME.sub("_", data.stem).lstrip("_.-") or "model"
+
+
+def described_beside(data: Path) -> Path | None:
+    """The file beside a table that describes its columns, if it is there."""
+    beside = data.with_suffix(_COLUMNS)
+    return beside if beside.exists() else None
+
+
+def _columns(given: dict[str, Any], reader: argparse.ArgumentParser) -> Path | None:
+    """The file that describes the columns: the one asked for, or the one beside the table."""
+    asked: Path | None = given["columns"]
+    if asked is not None and not given["target"]:
+        reader.error("--columns goes with --target")
+    return asked or (described_beside(given["data"]) if given["target"] else None)
+
+
+def add_model(made: argparse.ArgumentParser, name: str | None = "housing") -> None:
+    """Add the flags that say which model is meant.
+
+    Args:
+        made: Gets them.
+        name: What the model is called where nobody says; None to find it out.
+    """
     add = made.add_argument
     add("--models", type=Path, default=Path("models"), help="folder of the models")
-    add("--name", type=_name, default="housing", help="the model's name, and its folder there")
+    add("--name", type=_name, default=name, help="the model's name, and its folder there")
 
 
 def _name(text: str) -> str:
@@ -145,8 +178,12 @@ def _commands() -> str:
 
 def _add_places(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
-    add("--data", type=Path, default=DATA, help="the table, as CSV")
-    add_model(made)
+    add("--data", type=Path, default=DATA, help="the table, as CSV or Parquet")
+    described = "what its columns mean (the table's name with .columns.toml, if that is there)"
+    add("--columns", type=Path, metavar="FILE", help=described)
+    streamed = "size from which the table is not kept in memory, MB (default 200)"
+    add("--stream_mb", type=int, default=200, metavar="MB", help=streamed)
+    add_model(made, None)
     add("--force", action="store_true", help="train if nothing changed too; publish if not better")
     add("--alpha", type=_alpha, default=0.05, help="p value up to which it counts as better (0.05)")
     add("--keep_served", action="store_true", help="end with 0 too if it is not better")
@@ -160,7 +197,7 @@ def _add_knob(group: Any, name: str, knob: recipe.Knob) -> None:
         group.add_argument(f"--{name}", action="store_true", default=None, help=knob.reason)
         return
     unit = f", {knob.unit}" if knob.unit else ""
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default or "none"
     choices = f"; one of {', '.join(knob.choices)}" if knob.choices else ""
     explained = f"{knob.reason} (default {shown}{unit}{choices})"
     group.add_argument(f"--{name}", metavar=name.upper(), help=explained)

@@ -8,18 +8,20 @@ import numpy as np
 
 from service.contract import Gate
 from training.comparison import held_out, open_version, pair
-from training.errors import CompareError, NotChosenError
+from training.errors import CompareError, NotChosenError, TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
 
     from training.comparison import Version
     from training.rules import Rules
+    from training.table import Table
 
 
-def judge(new: Version, stable: Path, table: pd.DataFrame, rules: Rules) -> Gate | None:
+def judge(new: Version, stable: Path, table: Table, rules: Rules) -> Gate | None:
     """Compare a new network with the stable version.
 
     Args:
@@ -65,9 +67,10 @@ def say(gate: Gate, unit: str) -> str:
     )
 
 
-def _compare(new: Version, stable: Path, table: pd.DataFrame, rules: Rules) -> Gate:
+def _compare(new: Version, stable: Path, table: Table, rules: Rules) -> Gate:
     before = open_version(stable)
-    rows = held_out(table, new.described.lineage.data_sha256, [new, before])
+    names = [*new.described.feature_names, *before.described.feature_names]
+    rows = held_out(_frame(table, names), _hash(table, new), [new, before])
     truth = rows[new.described.target.name].to_numpy(np.float64)
     paired = pair(truth, new.predict(rows), before.predict(rows))
     return Gate(
@@ -80,6 +83,25 @@ def _compare(new: Version, stable: Path, table: pd.DataFrame, rules: Rules) -> G
         alpha=rules.alpha,
         forced=rules.forced,
     )
+
+
+def _frame(table: Table, names: Sequence[str]) -> pd.DataFrame:
+    """The columns of the table that both read.
+
+    Raises:
+        CompareError: One of them is not there.
+    """
+    if table.frame is None:
+        raise CompareError("the table is gone")
+    try:
+        return table.frame(names)
+    except TableError as error:
+        raise CompareError(str(error)) from error
+
+
+def _hash(table: Table, new: Version) -> str:
+    """The table's hash; empty where its rows taught neither network, as those of a stream."""
+    return "" if table.feed is not None else new.described.lineage.data_sha256
 
 
 def _refusal(gate: Gate, unit: str) -> str:

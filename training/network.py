@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import keras
+import numpy as np
 
-from training.columns import TARGET
 from training.engine.schedules import EXPONENTIAL_END
+from training.preparation import Preparation, plain
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from training.encoding import Encoding
     from training.recipe import Recipe
 
 _SCHEDULES: Final = {
@@ -31,73 +32,101 @@ _SCHEDULES: Final = {
 }
 
 
-def build(recipe: Recipe, training: NDArray[np.float32]) -> Any:
+class Encode(keras.layers.Layer):  # type: ignore[misc]
+    """``Encoding.expand`` as a layer: ``[n, features]`` to ``[n, k]``."""
+
+    def __init__(self, encoding: Encoding, **settings: Any) -> None:
+        super().__init__(trainable=False, **settings)
+        self._encoding = encoding
+
+    def call(self, batch: Any) -> Any:  # noqa: D102 - Keras's name, and the class says it
+        how, ops = self._encoding, keras.ops
+        seen = ops.take(batch, how.sources, axis=1)
+        missing = ops.isnan(seen)
+        return (
+            how.keeps * ops.where(missing, how.fills, seen)
+            + how.signs * ops.cast(missing, "float32")
+            + ops.cast(ops.equal(seen, how.codes), "float32")
+            + how.shares * ops.cast(ops.equal(seen, how.others), "float32")
+        )
+
+
+def build(
+    recipe: Recipe, training: NDArray[np.float32], prepared: Preparation | None = None
+) -> Any:
     """Build and compile the network, with its first weights drawn.
 
     The normalisation is a layer of the network, so that whoever serves it gives each
-    feature in its own unit and cannot normalise it otherwise.
+    feature in its own unit and cannot normalise it otherwise. So is what becomes of
+    categories and missing values.
 
     Args:
         recipe: Features, widths, normalisation, loss and optimiser.
         training: The training rows, and no other, ``[n, features]``: what the
             normalisation learns mean and variance from.
+        prepared: What the rows and the target need; None for a plain table, and a price in
+            thousand USD.
 
     Returns:
-        The ``keras.Model``: ``[n, features]`` to ``[n, 1]``, thousand USD.
+        The ``keras.Model``: ``[n, features]`` to ``[n, 1]``, in the target's unit.
     """
-    layers = [keras.Input((len(recipe.features),), name="features")]
+    how = prepared or plain(recipe)
+    layers = [keras.Input((training.shape[1],), name="features")]
+    if how.encoding is not None:
+        layers.append(Encode(how.encoding))
     if not recipe.raw:
-        layers.append(_normalization(training))
+        layers.append(_normalization(training, how.encoding))
     layers += [keras.layers.Dense(width, activation="relu") for width in recipe.widths]
-    network = keras.Sequential([*layers, *_last(recipe)])
-    network.compile(_optimizer(recipe, len(training)), _loss(recipe), metrics=["mae"])
+    network = keras.Sequential([*layers, *_last(recipe, how)])
+    network.compile(_optimizer(recipe, len(training)), _loss(recipe, how), metrics=["mae"])
     return network
+
+
+def entry(network: Any, batch: NDArray[np.float32]) -> Any:
+    """What the first dense layer of a network reads of a batch: ``[n, k]``."""
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dense):
+            break
+        batch = layer(batch)
+    return batch
 
 
 def average(members: list[Any]) -> Any:
     """Join networks into one that answers the mean of their prices.
 
     Args:
-        members: As ``build`` gives them, all with the same normalisation or none.
+        members: As ``build`` gives them, all with the same encoding and normalisation or none.
 
     Returns:
         A ``keras.Model`` like each of them; it shares their layers.
     """
-    shared = [it for it in members[0].layers if isinstance(it, keras.layers.Normalization)]
-    entry = keras.Input(members[0].input_shape[1:], name="features")
-    normalised = shared[0](entry) if shared else entry
+    shared = [it for it in members[0].layers if isinstance(it, _SHARED)]
+    batch = read = keras.Input(members[0].input_shape[1:], name="features")
+    for layer in shared:
+        read = layer(read)
     prices = []
     for member in members:
-        price = normalised
+        price = read
         for layer in member.layers[len(shared) :]:
             price = layer(price)
         prices.append(price)
-    return keras.Model(entry, keras.layers.Average()(prices))
+    return keras.Model(batch, keras.layers.Average()(prices))
 
 
-def unit(recipe: Recipe) -> float:
-    """What the price is measured in while the network learns, in thousand USD.
-
-    Binary cross-entropy takes shares: the price as a share of the greatest there is, which
-    the census sets at 50. All other losses take thousand USD.
-    """
-    return TARGET.maximum if recipe.loss == "binary_crossentropy" else 1.0
-
-
-def _last(recipe: Recipe) -> list[Any]:
+def _last(recipe: Recipe, how: Preparation) -> list[Any]:
     if recipe.loss == "binary_crossentropy":
         share = keras.layers.Dense(1, activation="sigmoid")
-        return [share, keras.layers.Rescaling(unit(recipe))]
-    return [keras.layers.Dense(1)]
+        return [share, keras.layers.Rescaling(how.unit)]
+    if (how.unit, how.offset) == (1.0, 0.0):
+        return [keras.layers.Dense(1)]
+    return [keras.layers.Dense(1), keras.layers.Rescaling(how.unit, how.offset)]
 
 
-def _loss(recipe: Recipe) -> Any:
-    if recipe.loss != "binary_crossentropy":
+def _loss(recipe: Recipe, how: Preparation) -> Any:
+    if (how.unit, how.offset) == (1.0, 0.0):
         return recipe.loss
-    scale = unit(recipe)
-    return lambda price, predicted: keras.losses.binary_crossentropy(
-        price / scale, predicted / scale
-    )
+    loss = keras.losses.get(recipe.loss)
+    return lambda price, predicted: loss(how.learned(price), how.learned(predicted))
 
 
 def _optimizer(recipe: Recipe, rows: int) -> Any:
@@ -113,7 +142,18 @@ def _optimizer(recipe: Recipe, rows: int) -> Any:
     return kind(rate, weight_decay=recipe.weight_decay)
 
 
-def _normalization(training: NDArray[np.float32]) -> Any:
+def _normalization(training: NDArray[np.float32], encoding: Encoding | None) -> Any:
     layer = keras.layers.Normalization()
-    layer.adapt(training)
+    if encoding is None:
+        layer.adapt(training)
+        return layer
+    layer.adapt(encoding.expand(training))
+    # Ones and zeros keep their distance: the one of a rare category would be made huge.
+    variance = np.where(encoding.keeps > 0, layer.adapt_variance.numpy(), 1)
+    layer.adapt_variance.assign(variance)
+    layer.finalize_state()
     return layer
+
+
+# What all members of an average have alike.
+_SHARED: Final = (Encode, keras.layers.Normalization)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # ``val_loss`` and ``val_mae``.
 Watcher = Callable[[int, dict[str, float]], None]
 
+_SMALL: Final = 0.1  # below it two decimals say too little
 _LINES: Final = 10  # as many as tell how a run goes
 
 
@@ -73,7 +74,12 @@ def lines(epochs: int, console: Console) -> Iterator[Watcher]:
 
 
 def _shown(measured: dict[str, float]) -> str:
+    shown = {name: _figure(value) for name, value in measured.items()}
     return (
-        f"loss {measured['loss']:.2f} MAE {measured['mae']:.2f}, "
-        f"validation {measured['val_loss']:.2f} {measured['val_mae']:.2f}"
+        f"loss {shown['loss']} MAE {shown['mae']}, "
+        f"validation {shown['val_loss']} {shown['val_mae']}"
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if 0 < value < _SMALL else f"{value:.2f}"

@@ -44,12 +44,15 @@ class Knob(NamedTuple):
 class Recipe:
     """How to train: with the same data and code, the same recipe gives the same weights.
 
+    Of a table with a target of its own, no features are all columns but the target.
+
     Raises:
         RecipeError: A knob is beyond its limits.
     """
 
     # fmt: off
     features: Annotated[tuple[str, ...], Knob("columns", "what the network reads; the source's three, and never B unasked")] = ("RM", "AGE", "LSTAT")  # noqa: E501 - one knob a line
+    target: Annotated[str, Knob("column", "what the network predicts, of a table of your own; none is the source's, MEDV")] = ""  # noqa: E501
     raw: Annotated[bool, Knob("", "leave the normalisation out, as the source's own run does")] = False  # noqa: E501
     widths: Annotated[tuple[int, ...], Knob("units a hidden layer", "the source's two ReLU layers", 1, 4096)] = (64, 64)  # noqa: E501
     loss: Annotated[str, Knob("", "what is made small; the source's", choices=LOSSES)] = "mse"
@@ -66,12 +69,13 @@ class Recipe:
     seed: Annotated[int, Knob("", "draws the first weights and the order of the rows", 0, 2**32 - 1)] = 0  # noqa: E501
     split_seed: Annotated[int, Knob("", "which rows are held out; 113 is Keras's own split", 0, 2**32 - 1)] = 113  # noqa: E501
     train_share: Annotated[float, Knob("of the rows", "the rest is the test; 0.8 is Keras's own split", 0.1, 0.9)] = 0.8  # noqa: E501
+    categories: Annotated[int, Knob("a column", "how many the network knows, the most frequent; the source's table has none", 1, 1000)] = 100  # noqa: E501
     coverage_splits: Annotated[int, Knob("times", "the table is split and all is trained anew, to see how often the truth lies within the intervals; 0: never", 0, 1000)] = 5  # noqa: E501
     tolerance: Annotated[float, Knob("thousand USD", "how far the exported models may stray from Keras; a dollar", 0, 1)] = 0.001  # noqa: E501
     # fmt: on
 
     def __post_init__(self) -> None:
-        _check_features(self.features)
+        _check_features(self)
         for name, knob in knobs().items():
             if knob.most:
                 _check_limits(name, getattr(self, name), knob)
@@ -108,6 +112,8 @@ def parse(texts: Mapping[str, str | bool], start: str = "tutorial") -> Recipe:
     """
     kind = kinds()
     turned = {name: _value(name, kind[name], text) for name, text in texts.items()}
+    if turned.get("target"):
+        turned.setdefault("features", ())
     return dataclasses.replace(NAMED[start], **turned)
 
 
@@ -150,10 +156,13 @@ def _check_patience(patience: int, validation_share: float) -> None:
         )
 
 
-def _check_features(names: tuple[str, ...]) -> None:
+def _check_features(recipe: Recipe) -> None:
+    names = recipe.features
     for name in names:
-        if name not in FEATURES:
+        if not recipe.target and name not in FEATURES:
             raise RecipeError("features", f"has {name!r}, not one of {', '.join(FEATURES)}")
+        if name == recipe.target:
+            raise RecipeError("features", f"has {name}, which is the target")
         if names.count(name) > 1:
             raise RecipeError("features", f"has {name} {names.count(name)} times, at most once")
 

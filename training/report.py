@@ -11,7 +11,6 @@ import jinja2
 import numpy as np
 
 from training import plots, recipe
-from training.columns import FEATURES
 from training.signatures import USUAL_LEVEL
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.contract import Contract, Estimate
+    from training.columns import Column, Schema
     from training.coverage import Seen
     from training.data_card import DataCard
     from training.fit import History
@@ -28,16 +28,19 @@ if TYPE_CHECKING:
 
 PAGE: Final = "index.html"
 
+_SMALL: Final = 0.1  # below it two decimals say too little
+
 _PREDICTORS: Final = {
     "network": "the network",
     "linear": "linear regression",
     "mean": "predict the mean",
 }
 
+# With the unit that the target is learned in.
 _LOSSES: Final = {
-    "mse": "loss (MSE), squared thousand USD",
-    "mae": "loss (MAE), thousand USD",
-    "huber": "loss (Huber, straight from 1 thousand USD)",
+    "mse": "loss (MSE), squared {unit}",
+    "mae": "loss (MAE), {unit}",
+    "huber": "loss (Huber, straight from 1 {unit})",
     "binary_crossentropy": "loss (binary cross-entropy of price / 50), nats",
 }
 
@@ -48,15 +51,17 @@ class Story:
 
     Attributes:
         contract: What the version says of itself.
+        schema: The columns of its table.
         split: Its rows.
         history: Loss and MAE after each epoch.
-        predicted: What the network predicts for the test rows, ``[n]``, thousand USD.
-        seen: The test rows with their intervals, by level.
-        agreement: How far the exported models stray, thousand USD, by place.
+        predicted: What the network predicts for the test rows, ``[n]``, in the target's unit.
+        seen: Test rows with their intervals, by level.
+        agreement: How far the exported models stray, in the same unit, by place.
         data: What people know of the table; None for nothing.
     """
 
     contract: Contract
+    schema: Schema
     split: Split
     history: History
     predicted: NDArray[np.floating]
@@ -81,6 +86,14 @@ class Picture(NamedTuple):
     light: bytes
     dark: bytes
     form: str = "png"
+
+
+class Related(NamedTuple):
+    """A feature, its picture's name, and its correlation with the target if it has one."""
+
+    picture: str
+    column: Column
+    correlation: float | None
 
 
 def write(story: Story, folder: Path) -> Path:
@@ -111,15 +124,18 @@ def render(story: Story, pictures: dict[str, Picture]) -> str:
         pictures: By name.
     """
     template = environment().get_template("report.html")
+    features = story.contract.feature_names
     return template.render(
         contract=story.contract,
+        schema=story.schema,
         pictures=pictures,
         predictors=_PREDICTORS,
-        recipe=_recipe(story.contract.recipe),
-        correlations=_correlations(story.split),
+        recipe=_recipe(story.contract.recipe, story.schema),
+        correlations=_correlations(story.split, story.schema),
         agreement=story.agreement,
         data=story.data,
-        validated=_validated(story.contract.recipe),
+        typed=any(it.is_category or it.optional for it in story.schema.of(features)),
+        validated=_validated(story.contract.recipe, story.schema),
         rows={"train": len(story.split.train.frame), "test": len(story.split.test.frame)},
         colours={"light": plots.LIGHT, "dark": plots.DARK},
     )
@@ -135,8 +151,16 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["base64"] = lambda image: base64.b64encode(image).decode()
+    made.filters["measured"] = measured
     made.filters["estimate"] = estimate
     return made
+
+
+def measured(value: float, digits: int = 2) -> str:
+    """A figure for people: so many decimals, or three digits where those would show nothing."""
+    if value and abs(value) < _SMALL:
+        return f"{value:.3g}"
+    return f"{value:.{digits}f}"
 
 
 def estimate(figure: Estimate, form: str = ".2f") -> str:
@@ -154,29 +178,35 @@ def estimate(figure: Estimate, form: str = ".2f") -> str:
 
 def _pictures(story: Story) -> dict[str, Picture]:
     made = [
-        *_scatters(story.split),
-        *_curves(story.history, story.contract.recipe["loss"]),
+        *_scatters(story.split, story.schema),
+        *_curves(story.history, story.contract.recipe["loss"], story.schema),
         *_tests(story),
-        *_intervals(story.seen),
+        *_intervals(story.seen, story.schema),
     ]
     return {picture.name: picture for picture in made}
 
 
-def _scatters(split: Split) -> list[Picture]:
+def _scatters(split: Split, schema: Schema) -> list[Picture]:
     return [
         _picture(
-            f"feature-{name}",
-            f"{name} against the price, one point a training tract",
-            partial(plots.scatter, split.train, name),
+            picture_name(index, name, schema),
+            f"{name} against the {schema.price}, one point a training {schema.row}",
+            partial(plots.scatter, split.train, name, schema),
         )
-        for name in split.train.features
+        for index, name in enumerate(split.train.features)
     ]
 
 
-def _curves(history: History, loss: str) -> list[Picture]:
+def picture_name(index: int, name: str, schema: Schema) -> str:
+    """The name of a feature's picture; columns of any table may not be named as files are."""
+    return f"feature-{index + 1 if schema.is_scaled else name}"
+
+
+def _curves(history: History, loss: str, schema: Schema) -> list[Picture]:
+    learned_in = "standard deviations" if schema.is_scaled else schema.unit
     curves = (
-        ("loss", "Loss", _LOSSES[loss]),
-        ("mae", "Mean absolute error", "MAE, thousand USD"),
+        ("loss", "Loss", _LOSSES[loss].format(unit=learned_in)),
+        ("mae", "Mean absolute error", f"MAE, {schema.unit}"),
     )
     return [
         _picture(
@@ -189,35 +219,36 @@ def _curves(history: History, loss: str) -> list[Picture]:
 
 
 def _tests(story: Story) -> list[Picture]:
-    prices, predicted = story.split.test.prices, story.predicted
+    prices, predicted, schema = story.split.test.prices, story.predicted, story.schema
     return [
         _picture(
             "prediction",
-            "Prediction against truth, one point a test tract",
-            partial(plots.truth, prices, predicted),
+            f"Prediction against truth, one point a test {schema.row}",
+            partial(plots.truth, prices, predicted, schema.unit),
         ),
         _picture(
             "residuals",
-            "Histogram of prediction less truth over the test tracts",
-            partial(plots.residuals, prices, predicted),
+            f"Histogram of prediction less truth over the test {schema.rows}",
+            partial(plots.residuals, prices, predicted, schema),
         ),
     ]
 
 
-def _intervals(seen: dict[float, Seen]) -> list[Picture]:
+def _intervals(seen: dict[float, Seen], schema: Schema) -> list[Picture]:
     if not seen:
         return []
     level = USUAL_LEVEL if USUAL_LEVEL in seen else max(seen)
     return [
         _picture(
             "intervals",
-            f"Intervals of {level:.0%} around the prediction, and the truth, one test tract a line",
-            partial(plots.intervals, seen[level]),
+            f"Intervals of {level:.0%} around the prediction, and the truth, "
+            f"one test {schema.row} a line",
+            partial(plots.intervals, seen[level], schema),
         ),
         _picture(
             "widths",
-            "How wide the intervals of each level are over the test tracts",
-            partial(plots.widths, {it: seen[it].widths for it in seen}),
+            f"How wide the intervals of each level are over the test {schema.rows}",
+            partial(plots.widths, {it: seen[it].widths for it in seen}, schema),
         ),
     ]
 
@@ -226,29 +257,36 @@ def _picture(name: str, says: str, draw: Callable[[plots.Theme], bytes]) -> Pict
     return Picture(name, says, draw(plots.LIGHT), draw(plots.DARK))
 
 
-def _recipe(stored: dict[str, Any]) -> list[tuple[str, str, recipe.Knob]]:
+def _recipe(stored: dict[str, Any], schema: Schema) -> list[tuple[str, str, recipe.Knob]]:
     knobs = recipe.knobs()
-    return [(name, _shown(value), knobs[name]) for name, value in stored.items()]
+    if schema.is_scaled:
+        reason = "how far the exported models may stray from Keras"
+        knobs["tolerance"] = recipe.Knob("standard deviations of the target", reason)
+    return [(name, _shown(value), knobs[name]) for name, value in stored.items() if name in knobs]
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "all but the target"
+    return str(value)
 
 
-def _validated(stored: dict[str, Any]) -> str:
-    share = stored["validation_share"]
-    return f"{share:.0%} of the training tracts, held out" if share else "the test tracts"
+def _validated(stored: dict[str, Any], schema: Schema) -> str:
+    share, rows = stored["validation_share"], schema.rows
+    return f"{share:.0%} of the training {rows}, held out" if share else f"the test {rows}"
 
 
-def _correlations(split: Split) -> list[tuple[str, str, float | None]]:
+def _correlations(split: Split, schema: Schema) -> list[Related]:
     train = split.train
     return [
-        (
-            name,
-            FEATURES[name].meaning,
-            plots.correlation(train.frame[name].to_numpy(np.float64), train.prices),
+        Related(
+            picture_name(index, column.name, schema),
+            column,
+            None
+            if column.is_category
+            else plots.correlation(train.frame[column.name].to_numpy(np.float64), train.prices),
         )
-        for name in train.features
+        for index, column in enumerate(schema.of(train.features))
     ]

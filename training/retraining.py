@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tensorflow as tf
 
-from training import fingerprint, run, table
+from training import fingerprint, reading, run
 from training.errors import CompareError
 from training.recipe import Recipe
 
@@ -53,6 +54,7 @@ def recipe_of(described: Contract) -> Recipe:
     knobs: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in described.recipe.items()
+        if name not in {fingerprint.DESCRIBED, fingerprint.STREAMED}
     }
     try:
         return Recipe(**knobs)
@@ -95,21 +97,20 @@ def differences(described: Contract, now: fingerprint.Fingerprint) -> list[str]:
     return found
 
 
-def again(version: Version, order: Order, data: bytes, console: Console) -> Verdict:
+def again(version: Version, order: Order, console: Console) -> Verdict:
     """Train a version again in a folder of its own, and compare.
 
     Args:
         version: Which.
         order: Where its table is, with the version's own recipe.
-        data: The table's bytes.
         console: Where progress is shown.
 
     Raises:
         TrainingError: It cannot be made.
     """
-    made_from = fingerprint.take(order.recipe, data)
-    rows = table.read(data, str(order.data))
-    with tempfile.TemporaryDirectory(prefix="hearth-verify-") as folder:
+    made_from = reading.fingerprint_of(order)
+    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="hearth-verify-") as folder:
+        rows = reading.read(order, stack)
         run.build(order, rows, made_from, console, Path(folder), judged=False)
         before, now = _variables(version.folder), _variables(Path(folder))
     unequal = tuple(_unequal(before, now))

@@ -21,7 +21,6 @@ from training import (
     gate,
     labels,
     measures,
-    network,
     publish,
     report,
     signing,
@@ -30,23 +29,26 @@ from training import (
 from training.comparison import Version
 from training.evaluate import Metrics, Predictor, evaluate, require_better_than_mean
 from training.fit import History, fit
+from training.preparation import prepare
 from training.progress import both, watch
-from training.split import Split, split
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    import pandas as pd
     from numpy.typing import NDArray
     from rich.console import Console
 
     from service.contract import Contract, Gate
+    from training.columns import Schema
     from training.coverage import Found
     from training.fingerprint import Fingerprint
     from training.flags import Order
+    from training.preparation import Preparation
     from training.progress import Watcher
     from training.recipe import Recipe
+    from training.split import Split
+    from training.table import Table
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Built:
     Attributes:
         metrics: How good it is.
         intervals: Its intervals, and how often the truth lies within.
-        agreement: How far the exported models stray from Keras, thousand USD, by place.
+        agreement: How far the exported models stray from Keras, in that unit, by place.
         gate: How it did beside the stable version; None where they were not compared.
         unit: The target's.
     """
@@ -89,7 +91,9 @@ class Published(Built):
 @dataclass(frozen=True)
 class _Trained:
     model: Any
+    schema: Schema
     split: Split
+    prepared: Preparation
     history: History
     metrics: Metrics
 
@@ -101,7 +105,7 @@ class _Trained:
         return describe.golden_rows(self.split.train, self.split.test)
 
 
-def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Console) -> Published:
+def run(order: Order, table: Table, made_from: Fingerprint, console: Console) -> Published:
     """Train, check, and publish.
 
     Args:
@@ -111,6 +115,7 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
         console: Where progress is shown.
 
     Raises:
+        RecipeError: The recipe is not for this table.
         DivergedError: The loss was no longer a number.
         NotBetterError: The network is no better than predicting the mean.
         DisagreementError: The exported models answer differently from Keras.
@@ -131,7 +136,7 @@ def run(order: Order, table: pd.DataFrame, made_from: Fingerprint, console: Cons
 
 def build(
     order: Order,
-    table: pd.DataFrame,
+    table: Table,
     made_from: Fingerprint,
     console: Console,
     folder: Path,
@@ -154,7 +159,7 @@ def build(
     trained = _train(order, table, console)
     require_better_than_mean(trained.metrics)
     with console.status("finding how wide the intervals are"):
-        found = _find_intervals(order.recipe, trained)
+        found = _find_intervals(order.recipe, table, trained)
     measured = _export(order, trained, found, folder)
     described = _describe(order, trained, found, made_from)
     stable = labels.stable(order.model) if judged else None
@@ -165,17 +170,22 @@ def build(
     return Built(trained.metrics, found.described, measured, judged_as, unit)
 
 
-def _train(order: Order, table: pd.DataFrame, console: Console) -> _Trained:
-    recipe = order.recipe
-    rows = split(table, recipe.features, recipe.split_seed, recipe.train_share)
+def _train(order: Order, table: Table, console: Console) -> _Trained:
+    recipe, rows = order.recipe, table.split
+    prepared = prepare(recipe, table.schema, rows.train)
     with watch(recipe.epochs, console) as shown, _logs(order.tensorboard) as logged:
-        model, history = fit(recipe, rows, both(shown, logged))
-    return _Trained(model, rows, history, evaluate(_predictor(model), rows))
+        model, history = fit(recipe, rows, both(shown, logged), prepared, table.feed)
+    metrics = evaluate(_predictor(model), rows, prepared.encoding)
+    return _Trained(model, table.schema, rows, prepared, history, metrics)
 
 
-def _find_intervals(recipe: Recipe, trained: _Trained) -> Found:
-    predicted = trained.predict(trained.split.test.batch)
-    return coverage.find(recipe, trained.split, predicted, network.unit(recipe))
+def _find_intervals(recipe: Recipe, table: Table, trained: _Trained) -> Found:
+    rows = trained.split
+    predicted = trained.predict(rows.test.batch)
+    minimum = table.schema.minimum
+    if table.schema.is_scaled and len(rows.train.frame) > coverage.MOST_ROWS:
+        return coverage.of_unseen(predicted, rows.test.prices, minimum)
+    return coverage.find(recipe, rows, predicted, trained.prepared, minimum)
 
 
 def _logs(folder: Path | None) -> AbstractContextManager[Watcher]:
@@ -190,38 +200,39 @@ def _predictor(model: Any) -> Predictor:
 
 def _export(order: Order, trained: _Trained, found: Found, folder: Path) -> dict[str, float]:
     """Write the network in all its forms, and check that they agree."""
-    export.write_saved_model(trained.model, order.recipe.features, folder, found.intervals)
-    export.write_litert(folder, found.intervals)
+    schema = trained.schema
+    columns = schema.of(trained.split.train.features)
+    export.write_saved_model(trained.model, columns, folder, found.intervals)
+    export.write_litert(folder, columns, found.intervals)
     export.write_warm_up(order.name, trained.split.train.batch, folder)
     batch = np.vstack([trained.split.test.batch, trained.golden.astype(np.float32)])
     prices = trained.predict(batch)
-    measured = agreement.measure(
-        folder, trained.split.test.features, batch, prices, found.intervals.outputs(prices)
-    )
-    agreement.require(measured, order.recipe.tolerance)
+    measured = agreement.measure(folder, columns, batch, prices, found.intervals.outputs(prices))
+    knob = order.recipe.tolerance if schema.is_scaled else None
+    agreement.require(measured, trained.prepared.tolerance, schema.unit, knob)
     return measured
 
 
 def _describe(order: Order, trained: _Trained, found: Found, made_from: Fingerprint) -> Contract:
     """What the version says of itself, but for its place among other versions."""
     train, test = trained.split.train, trained.split.test
-    described = describe.contract(
+    made = describe.Made(
         order.name,
-        order.recipe,
-        describe.Learned(train, trained.predict(train.batch)),
+        trained.schema,
+        train,
+        trained.predict(train.batch),
+        trained.prepared.tolerance,
         trained.metrics,
-        describe.lineage(order.data.name, made_from),
         made_from,
     )
+    described = describe.contract(made, describe.lineage(order.data.name, made_from))
     known = data_card.read(order.data)
     kinds = measures.kinds(test.frame, test.prices, () if known is None else known.groups)
     slices = measures.slices(kinds, test.prices, trained.predict(test.batch))
     return msgspec.structs.replace(described, intervals=found.described, slices=tuple(slices))
 
 
-def _judge(
-    order: Order, table: pd.DataFrame, stable: Path, folder: Path, described: Contract
-) -> Contract:
+def _judge(order: Order, table: Table, stable: Path, folder: Path, described: Contract) -> Contract:
     """The contract with how the version did beside the stable one."""
     new = Version("the new network", folder, described)
     judged = gate.judge(new, stable, table, order.rules)
@@ -241,7 +252,14 @@ def _tell(
     known = data_card.read(order.data)
     predicted = trained.predict(trained.split.test.batch)
     story = report.Story(
-        described, trained.split, trained.history, predicted, found.test, measured, known
+        described,
+        trained.schema,
+        trained.split,
+        trained.history,
+        predicted,
+        found.test,
+        measured,
+        known,
     )
     report.write(story, folder / contract.REPORT)
     contract.write_held_out(folder, describe.held_out(trained.split.test, predicted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,20 +21,25 @@ class Rows:
     Attributes:
         frame: All columns, ``n`` rows in the order of the split.
         features: The columns that the network reads, in order.
+        target: The column that it predicts.
     """
 
     frame: pd.DataFrame
     features: tuple[str, ...]
+    target: str = TARGET.name
 
     @property
     def batch(self) -> NDArray[np.float32]:
-        """What the network reads: ``[n, len(features)]``, each column in its own unit."""
+        """What the network reads: ``[n, len(features)]``, each column in its own unit.
+
+        Categories are numbers, and NaN is missing: see ``Column``.
+        """
         return self.frame[list(self.features)].to_numpy(np.float32)
 
     @property
     def prices(self) -> NDArray[np.float64]:
-        """What it should answer: ``[n]``, thousand USD."""
-        return self.frame[TARGET.name].to_numpy(np.float64)
+        """What it should answer: ``[n]``, in the target's unit."""
+        return self.frame[self.target].to_numpy(np.float64)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,13 @@ def order(rows: int, seed: int) -> NDArray[np.intp]:
     return shuffled
 
 
-def split(frame: pd.DataFrame, features: tuple[str, ...], seed: int, train_share: float) -> Split:
+def split(
+    frame: pd.DataFrame,
+    features: tuple[str, ...],
+    seed: int,
+    train_share: float,
+    target: str = TARGET.name,
+) -> Split:
     """Split a table: the first share of the shuffled rows trains, the rest tests.
 
     Args:
@@ -69,10 +80,11 @@ def split(frame: pd.DataFrame, features: tuple[str, ...], seed: int, train_share
         features: The columns that the network reads, in order.
         seed: Of the shuffle.
         train_share: Share of the rows that train, rounded down to whole rows.
+        target: The column that it predicts.
     """
     shuffled = frame.iloc[order(len(frame), seed)]
     first = int(len(frame) * train_share)
-    return Split(Rows(shuffled[:first], features), Rows(shuffled[first:], features))
+    return Split(Rows(shuffled[:first], features, target), Rows(shuffled[first:], features, target))
 
 
 def hold_out(rows: Rows, share: float) -> Split:
@@ -86,4 +98,4 @@ def hold_out(rows: Rows, share: float) -> Split:
         The rest to train on, and those held out as ``test``.
     """
     first = len(rows.frame) - max(1, int(len(rows.frame) * share))
-    return Split(Rows(rows.frame[:first], rows.features), Rows(rows.frame[first:], rows.features))
+    return Split(replace(rows, frame=rows.frame[:first]), replace(rows, frame=rows.frame[first:]))

@@ -8,21 +8,63 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 import pandera.pandas as pa
 
-from training.columns import FEATURES, TARGET, Column
+from training.chunks import not_csv
+from training.columns import BOSTON, FEATURES, TARGET, Column, Schema
 from training.errors import TableError
+from training.split import Split, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from training.feed import Feed
+    from training.recipe import Recipe
 
 LEAST_ROWS: Final = 20  # with the least share on either side of the split, two rows to test
 
 _COLUMNS: Final = {**FEATURES, TARGET.name: TARGET}
 _SHOWN_CHARACTERS: Final = 40
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to train on.
+
+    Attributes:
+        schema: Its columns.
+        split: Its rows, as the network reads them. Of a table that streams, a sample of them.
+        feed: All training rows of a table that streams.
+        rows: How many rows there are in all.
+        frame: Gives some columns of the whole table by name, its rows in their order; of one
+            that streams, rows that test.
+    """
+
+    schema: Schema
+    split: Split
+    feed: Feed | None = None
+    rows: int = 0
+    frame: Callable[[Sequence[str]], pd.DataFrame] | None = None
+
+
+def boston(content: bytes, name: str, recipe: Recipe) -> Table:
+    """Read, check and split the Boston table.
+
+    Args:
+        content: As ``read`` takes it.
+        name: What messages call the table.
+        recipe: Says what is read, and which rows test.
+
+    Raises:
+        TableError: It is no such table; the error has every problem.
+    """
+    frame = read(content, name)
+    rows = split(frame, recipe.features, recipe.split_seed, recipe.train_share)
+    return Table(BOSTON, rows, rows=len(frame), frame=lambda _: frame)
 
 
 def read(content: bytes, name: str) -> pd.DataFrame:
@@ -61,18 +103,11 @@ def _texts(content: bytes, name: str) -> pd.DataFrame:
             encoding="utf-8-sig",
         )
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise TableError(name, [_not_csv(error)]) from error
+        raise TableError(name, [not_csv(error)]) from error
     lines.index = pd.RangeIndex(1, len(lines) + 1)
     rows = lines.iloc[1:]
     rows.columns = pd.Index(lines.iloc[0].fillna("").str.strip())
     return rows[(rows.fillna("") != "").any(axis="columns")]
-
-
-def _not_csv(error: Exception) -> str:
-    if isinstance(error, pd.errors.EmptyDataError):
-        return "it is empty"
-    reason = str(error).replace("Error tokenizing data. C error: ", "")
-    return f"it is not CSV in UTF-8: {reason.strip()}"
 
 
 def _wrong_header(texts: pd.DataFrame) -> Iterator[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.encoding import Encoding
+    from training.preparation import Preparation
     from training.recipe import Recipe
     from training.split import Rows
 
@@ -43,7 +45,7 @@ class Trial(NamedTuple):
 
 
 def predict(
-    recipe: Recipe, rows: Rows, trials: Sequence[Trial], unit: float
+    recipe: Recipe, rows: Rows, trials: Sequence[Trial], how: Preparation
 ) -> list[NDArray[np.float64]]:
     """Train the networks of some trials, and ask each for its rows.
 
@@ -51,7 +53,7 @@ def predict(
         recipe: How; of its members each trial has as many.
         rows: The table.
         trials: What to train on, and what to ask.
-        unit: What prices are measured in while the networks learn, in the target's unit.
+        how: What the rows and the target need.
 
     Returns:
         For each trial ``[m]``, in the target's unit.
@@ -65,7 +67,7 @@ def predict(
     answers: dict[int, NDArray[np.float64]] = {}
     for numbers in stacks.values():
         for some in _pieces(numbers, max(1, _MOST // recipe.members)):
-            predicted = _predict(recipe, rows, [trials[it] for it in some], unit)
+            predicted = _predict(recipe, rows, [trials[it] for it in some], how)
             answers |= zip(some, predicted, strict=True)
     return [answers[number] for number in range(len(trials))]
 
@@ -75,10 +77,10 @@ def _pieces(numbers: list[int], length: int) -> Iterator[list[int]]:
 
 
 def _predict(
-    recipe: Recipe, rows: Rows, trials: Sequence[Trial], unit: float
+    recipe: Recipe, rows: Rows, trials: Sequence[Trial], how: Preparation
 ) -> Iterator[NDArray[np.float64]]:
-    truth = (rows.prices / unit).astype(np.float32)
-    read = [_read(recipe, rows, it) for it in trials]
+    truth = how.learned(rows.prices).astype(np.float32)
+    read = [_read(recipe, rows, it, how.encoding) for it in trials]
     starts = [
         _start(
             replace(recipe, seed=(recipe.seed + trial.seed) % 2**32),
@@ -97,7 +99,7 @@ def _predict(
     for number, (trial, batch) in enumerate(zip(trials, read, strict=True)):
         members = trained[number * recipe.members : (number + 1) * recipe.members]
         said = [stack.predict(it.weights, batch[trial.asked], recipe.loss) for it in members]
-        yield np.asarray(np.mean(said, axis=0, dtype=np.float64) * unit)
+        yield np.asarray(np.mean(said, axis=0, dtype=np.float64) * how.unit + how.offset)
 
 
 def method(recipe: Recipe) -> stack.Method:
@@ -113,9 +115,18 @@ def method(recipe: Recipe) -> stack.Method:
     )
 
 
-def _read(recipe: Recipe, rows: Rows, trial: Trial) -> NDArray[np.float32]:
-    """All rows as the networks of a trial read them."""
-    return rows.batch if recipe.raw else normalise(rows.batch.astype(np.float64), trial.train)
+def _read(
+    recipe: Recipe, rows: Rows, trial: Trial, encoding: Encoding | None
+) -> NDArray[np.float32]:
+    """All rows as the layers of a trial's networks read them."""
+    batch = rows.batch if encoding is None else encoding.expand(rows.batch)
+    if recipe.raw:
+        return batch
+    normalised = normalise(batch.astype(np.float64), trial.train)
+    if encoding is not None:  # ones and zeros keep their distance, as in the network
+        coded = encoding.keeps == 0
+        normalised[:, coded] = (batch - batch[trial.train].mean(axis=0))[:, coded]
+    return normalised
 
 
 def _start(recipe: Recipe, sample: stack.Sample, member: int) -> stack.Network:

@@ -70,7 +70,7 @@ def soak(version: Path, options: argparse.Namespace, console: Console) -> Soak:
         golden = contracts.read_golden(version)
         environment = {"PYTHONPATH": str(_ROOT)}
         with running(command, ports, environment, folder) as server:
-            server.wait(FORMS[0], golden.instances[:1], golden.predictions[:1])
+            server.wait(FORMS[0], golden.rows[:1], golden.predictions[:1])
             faults = Faults(folder / "models/housing", ports.http, options.pause)
             callers = Callers(ports, golden, options.callers, counts, options.requests)
             with callers, faults:

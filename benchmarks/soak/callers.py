@@ -35,6 +35,7 @@ _SIZES: Final = (1, 1, 1, 20)  # rows of the requests, in turn
 _BAD_EVERY: Final = 50
 _BAD: Final = b'{"instances": [["none"]]}'
 _BAD_REQUEST: Final = 400
+_TOLD: Final = 10
 
 
 @dataclass
@@ -125,7 +126,7 @@ class Callers:
         """Every form with every size, each once."""
         written: list[tuple[Form, Request, Sequence[float]]] = []
         for form, size in itertools.product(FORMS, _SIZES):
-            rows: Rows = self._golden.instances[:size]
+            rows: Rows = self._golden.rows[:size]
             written.append((form, form.write(rows), self._golden.predictions[:size]))
         return written
 
@@ -168,8 +169,8 @@ class Callers:
     def _lose(self, told: list[str], what: str) -> None:
         with self._counts.lock:
             self._counts.lost += 1
-            del told[10:]
-            told.append(what)
+            if len(told) < _TOLD:
+                told.append(" ".join(what.split()))
 
 
 def _send(rest: http.client.HTTPConnection, channel: grpc.Channel, request: Request) -> Reply:

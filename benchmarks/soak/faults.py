@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import shutil
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Final, Self
 
 from service.contract import LITERT_MODEL
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KEPT: Final = 2
+_SWAP_LIMIT_S: Final = 60.0
+_LOOK_S: Final = 0.1
 _HALF: Final = (
     b"POST /v1/models/housing:predict HTTP/1.1\r\nHost: here\r\nContent-Length: 999\r\n\r\n{"
 )
@@ -35,6 +39,7 @@ class Faults:
     def __init__(self, base: Path, port: int, pause_s: float) -> None:
         self.made = {"swap": 0, "broken version": 0, "half request": 0, "storage gone": 0}
         self._base = base
+        self._whole = [base / "1"]
         self._good = base.parent / "good"
         self._port = port
         self._pause_s = pause_s
@@ -65,14 +70,29 @@ class Faults:
                     return
                 kinds[name]()
                 self.made[name] += 1
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             self.error = error
 
     def _swap(self) -> None:
-        self._add(lambda _: None)
-        numbers = sorted(int(it.name) for it in self._base.iterdir())
-        for number in numbers[:-_KEPT]:
-            shutil.rmtree(self._base / str(number))
+        """A new version; once it is served, the older ones but for one go."""
+        added = self._add(lambda _: None)
+        deadline_s = time.monotonic() + _SWAP_LIMIT_S
+        while not self._is_served(added.name):
+            if self._stopped.wait(_LOOK_S):
+                return
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"version {added.name} is not served in {_SWAP_LIMIT_S:g} s")
+        self._whole.append(added)
+        while len(self._whole) > _KEPT:
+            shutil.rmtree(self._whole.pop(0))
+
+    def _is_served(self, version: str) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            connection.request("GET", f"/v1/models/housing/versions/{version}")
+            return b'"AVAILABLE"' in connection.getresponse().read()
+        finally:
+            connection.close()
 
     def _break(self) -> None:
         """A version whose network is cut off and described by nothing."""

@@ -12,6 +12,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from service.errors import InvalidRequest
+from service.inference.columns import Columns
 from service.messages import example_pb2
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _KIND_NAMES = {"bytes_list": "string", "float_list": "float", "int64_list": "int
 
 
 def to_batch(examples: Iterable[bytes], feature_names: Sequence[str]) -> NDArray[np.float32]:
-    """Read one number a feature from each example.
+    """Read one number a feature from each example; of categories, one string.
 
     Args:
         examples: Serialised ``tf.Example`` messages.
@@ -68,25 +69,38 @@ def _parse(index: int, serialised: bytes) -> Any:
 
 
 def _row(index: int, features: Any, feature_names: Sequence[str]) -> list[float]:
+    columns = feature_names if isinstance(feature_names, Columns) else None
     row = []
     for name in feature_names:
-        feature = features[name] if name in features else None  # noqa: SIM401 - a message map's get adds
-        kind = feature.WhichOneof("kind") if feature is not None else None
-        if feature is None or kind is None:
-            raise InvalidRequest(
-                f"examples[{index}]: Feature: {name} (data type: float) is required but "
-                "could not be found."
-            )
-        if kind != "float_list":
-            raise InvalidRequest(
-                f"examples[{index}]: Key: {name}. Data types don't match. "
-                f"Data type: {_KIND_NAMES[kind]} but expected type: float"
-            )
-        values = feature.float_list.value
-        if len(values) != 1:
-            raise InvalidRequest(
-                f"examples[{index}]: Key: {name}. Number of float values != expected. "
-                f"Values size: {len(values)} but output shape: []"
-            )
-        row.append(values[0])
+        expected, default = columns.example(name) if columns else ("float_list", None)
+        value = _value(index, features, name, expected, default)
+        if columns is not None:
+            value = columns.column(name, [value], f"examples[{index}]").item()
+        row.append(value)
     return row
+
+
+def _value(index: int, features: Any, name: str, expected: str, default: Any) -> Any:
+    """One feature's one value."""
+    feature = features[name] if name in features else None  # noqa: SIM401 - a message map's get adds
+    kind = feature.WhichOneof("kind") if feature is not None else None
+    wanted = _KIND_NAMES[expected]
+    if feature is None or kind is None:
+        if default is not None:
+            return default
+        raise InvalidRequest(
+            f"examples[{index}]: Feature: {name} (data type: {wanted}) is required but "
+            "could not be found."
+        )
+    if kind != expected:
+        raise InvalidRequest(
+            f"examples[{index}]: Key: {name}. Data types don't match. "
+            f"Data type: {_KIND_NAMES[kind]} but expected type: {wanted}"
+        )
+    values = getattr(feature, expected).value
+    if len(values) != 1:
+        raise InvalidRequest(
+            f"examples[{index}]: Key: {name}. Number of {wanted} values != expected. "
+            f"Values size: {len(values)} but output shape: []"
+        )
+    return values[0]

@@ -53,8 +53,7 @@ class Observations:
         self._observers = tuple(observers)
         self._tell = skipped
         self._pending: deque[Exchange] = deque()
-        self._skipped: Counter[tuple[str, str]] = Counter()
-        self._counting = threading.Lock()
+        self._skipped: deque[tuple[str, str, int]] = deque()
         self._handing_on = threading.Lock()
 
     def take(self, exchange: Exchange) -> None:
@@ -64,6 +63,9 @@ class Observations:
             return
         if len(self._pending) >= _MOST:
             self._skip(exchange, exchange.rows)
+            return
+        if computed.is_small:
+            self._pending.append(exchange)
             return
         size = 0
         for arrays in (computed.inputs, computed.outputs):
@@ -83,14 +85,16 @@ class Observations:
                     observer.observe(kept)
                 except Exception:  # noqa: BLE001 - a worker answers on, whatever becomes of this
                     _log.exception("%d requests could not be observed", len(kept))
-            with self._counting:
-                skipped, self._skipped = self._skipped, Counter()
+            skipped: Counter[tuple[str, str]] = Counter()
+            for _ in range(len(self._skipped)):
+                model, version, rows = self._skipped.popleft()
+                skipped[model, version] += rows
             for (model, version), rows in skipped.items():
                 self._tell(model, version, rows)
 
     def _skip(self, exchange: Exchange, rows: int) -> None:
-        with self._counting:
-            self._skipped[exchange.model, exchange.version] += rows
+        # Together many at a time: a lock and a sum would cost more than the list.
+        self._skipped.append((exchange.model, exchange.version, rows))
 
     def _thinned(self, exchange: Exchange, computed: Computed, size: int) -> Computed | None:
         """As many rows of a large request as may be kept, evenly spread; None if not one."""

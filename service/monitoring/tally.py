@@ -1,26 +1,36 @@
 """Observations counted in plain numbers, one tally a thread, until they are handed on.
 
 Counting in prometheus_client's memory-mapped files costs microseconds a number; here a
-request costs a look-up and some additions. A tally is written by its own thread alone, so
-nothing is locked; whoever hands on reads how far each number has come since.
+request costs a look-up and a few numbers put down, which are sorted into buckets many at a time.
+A tally is written by its own thread alone, so nothing is locked; whoever hands on reads how far
+it has come since.
 """
 
 from __future__ import annotations
 
 import threading
+from array import array
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     Labels: TypeAlias = tuple[str, ...]
     # Of each bucket how many, then the sum of all.
     Numbers: TypeAlias = list[float]
+    Bounds: TypeAlias = tuple[float, ...]
 
 # What a request goes through, in this order; see ``Exchange``.
 STAGES: Final = ("decode", "wait", "run", "encode")
+# Numbers on a sheet: of some thousand requests.
+_SHEET: Final = 4096 * len(STAGES)
 
 
 class Spread(NamedTuple):
@@ -57,31 +67,60 @@ class Growth(NamedTuple):
 
 
 class _Counts:
-    """The numbers of some labels, and how far they had come when they were last handed on."""
+    """The numbers of some labels, and how far they had come when they were last handed on.
 
-    __slots__ = ("_before", "decode", "encode", "rows", "run", "wait", "whole")
+    What went through all stages is put down as it is, four numbers each: the whole, and the first
+    three stages. The thread that counts writes into the last sheet, and begins another when it is
+    full; whoever hands on reads on from where it was.
+    """
 
-    def __init__(self, bounds: int, stage_bounds: int) -> None:
+    __slots__ = ("_before", "_read", "_sheets", "rows", "sheet", "whole")
+
+    def __init__(self, bounds: int) -> None:
         self.rows = 0
         self.whole: Numbers = [0] * (bounds + 2)
-        self.decode, self.wait, self.run, self.encode = ([0.0] * (stage_bounds + 2) for _ in STAGES)
-        self._before = self._now()
+        self.sheet: array[float] = array("d")
+        self._sheets = deque([self.sheet])
+        self._read = 0
+        self._before: tuple[int, Numbers] = (0, self.whole.copy())
 
-    def growth(self, labels: Labels) -> Growth:
-        before, self._before = self._before, self._now()
-        rows, *spreads = self._before
-        rows_before, *spreads_before = before
-        whole, *stages = map(_grown, spreads, spreads_before)
-        return Growth(labels, rows - rows_before, whole, tuple(stages))
+    def turn_over(self) -> None:
+        """Begin a new sheet; for the thread that counts."""
+        self.sheet = array("d")
+        self._sheets.append(self.sheet)
 
-    def _now(self) -> tuple[int, Numbers, Numbers, Numbers, Numbers, Numbers]:
-        copies = (it.copy() for it in (self.whole, self.decode, self.wait, self.run, self.encode))
-        return (self.rows, *copies)  # type: ignore[return-value]  # there are five
+    def growth(self, labels: Labels, bounds: Bounds, stage_bounds: Bounds) -> Growth:
+        (rows_before, whole_before), staged = self._before, self._staged()
+        self._before = (self.rows, self.whole.copy())
+        rows, whole_now = self._before
+        *buckets, total = (new - old for new, old in zip(whole_now, whole_before, strict=True))
+        whole, *stages = staged.T
+        spread = _spread(whole, bounds)
+        added = [float(one + other) for one, other in zip(buckets, spread.buckets, strict=True)]
+        all_stages = (*stages, whole - sum(stages))
+        return Growth(
+            labels,
+            rows - rows_before,
+            Spread(total + spread.sum, added),
+            tuple(_spread(it, stage_bounds) for it in all_stages),
+        )
+
+    def _staged(self) -> NDArray[np.float64]:
+        """What has been put down since this was last asked, ``[n, 4]``, seconds."""
+        found = []
+        while True:
+            sheet, is_last = self._sheets[0], len(self._sheets) == 1
+            found.append(sheet[self._read :])
+            if is_last:
+                self._read += len(found[-1])
+                return np.frombuffer(b"".join(found)).reshape(-1, len(STAGES))
+            self._sheets.popleft()
+            self._read = 0
 
 
-def _grown(now: Numbers, before: Numbers) -> Spread:
-    *buckets, total = (new - old for new, old in zip(now, before, strict=True))
-    return Spread(total, buckets)
+def _spread(values: NDArray[np.float64], bounds: Bounds) -> Spread:
+    places = np.searchsorted(bounds, values)
+    return Spread(float(values.sum()), np.bincount(places, minlength=len(bounds) + 1).tolist())
 
 
 @dataclass(slots=True)
@@ -124,31 +163,15 @@ class Tallies:
             counts = self._own.counts[labels]
         except (AttributeError, KeyError):
             counts = self._begin(labels)
-        numbers = counts.whole
-        numbers[bisect_left(self._bounds, value)] += 1
-        numbers[-1] += value
         counts.rows += rows
         if stages is None:
+            numbers = counts.whole
+            numbers[bisect_left(self._bounds, value)] += 1
+            numbers[-1] += value
             return
-        # Written out: a function or a loop would cost as much as the counting.
-        decode, wait, run = stages
-        encode = value - decode - wait - run
-        bounds = self._stage_bounds
-        numbers = counts.decode
-        numbers[bisect_left(bounds, decode)] += 1
-        numbers[-1] += decode
-        numbers = counts.run
-        numbers[bisect_left(bounds, run)] += 1
-        numbers[-1] += run
-        numbers = counts.encode
-        numbers[bisect_left(bounds, encode)] += 1
-        numbers[-1] += encode
-        numbers = counts.wait
-        if wait:
-            numbers[bisect_left(bounds, wait)] += 1
-            numbers[-1] += wait
-        else:
-            numbers[0] += 1
+        counts.sheet.extend((value, *stages))
+        if len(counts.sheet) >= _SHEET:
+            counts.turn_over()
 
     def growth(self) -> Iterator[Growth]:
         """What has been counted since this was last asked."""
@@ -156,7 +179,7 @@ class Tallies:
             tallies = [(it, it.thread.is_alive()) for it in self._tallies]
             for tally, _ in tallies:
                 for labels, counts in list(tally.counts.items()):
-                    grown = counts.growth(labels)
+                    grown = counts.growth(labels, self._bounds, self._stage_bounds)
                     if grown.whole.observed:
                         yield grown
             # What a thread that has ended counted has been handed on for good.
@@ -168,6 +191,6 @@ class Tallies:
             self._own.counts = tally.counts
             with self._lock:
                 self._tallies.append(tally)
-        counts = _Counts(len(self._bounds), len(self._stage_bounds))
+        counts = _Counts(len(self._bounds))
         self._own.counts[labels] = counts
         return counts

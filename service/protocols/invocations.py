@@ -22,6 +22,7 @@ import numpy as np
 
 from service import errors
 from service.errors import InvalidRequest
+from service.inference.columns import Columns as FeatureColumns
 from service.inference.signature import DEFAULT_SIGNATURE
 from service.protocols import json_body, tensorflow_serving
 from service.protocols.json_tensors import dtype_of, is_b64, shown, to_array, type_name
@@ -195,7 +196,7 @@ def to_inputs(
     if isinstance(data, Columns):
         return _from_columns(data, signature, feature_names)
     if isinstance(data, Rows):
-        return _from_rows(data, signature)
+        return _from_rows(data, signature, feature_names)
     return _from_inputs(data.values, signature, feature_names)
 
 
@@ -382,6 +383,8 @@ def _from_columns(
     specs = signature.inputs
     if specs.keys() <= table.values.keys():
         return {name: _column(table, name, spec) for name, spec in specs.items()}
+    if isinstance(feature_names, FeatureColumns):
+        return {next(iter(specs)): feature_names.stacked(table.values, table.place)}
     wanted = _wanted(table, signature, feature_names)
     missing = [name for name in wanted if name not in table.values]
     if missing:
@@ -392,6 +395,11 @@ def _from_columns(
         if array.ndim != 1:
             raise InvalidRequest(f"{table.place}[0].{column} is a list, not a value")
     return {name: np.stack(columns, axis=1)}
+
+
+def _cell(text: str) -> Any:
+    """A cell without a column's name: a number if it looks like one, as in a batch."""
+    return float(text) if _NUMBER.fullmatch(text) else text
 
 
 def _wanted(table: Columns, signature: Signature, feature_names: Sequence[str]) -> Sequence[str]:
@@ -414,14 +422,19 @@ def _column(table: Columns, name: str, spec: TensorSpec) -> NDArray[Any]:
     return _array(values, spec, lambda row: f"{table.place}[{row}].{name}: ")
 
 
-def _from_rows(rows: Rows, signature: Signature) -> dict[str, NDArray[Any]]:
+def _from_rows(
+    rows: Rows, signature: Signature, feature_names: Sequence[str] = ()
+) -> dict[str, NDArray[Any]]:
     if len(signature.inputs) != 1:
         raise InvalidRequest(
             f"{rows.place} has no column names; needed: {', '.join(signature.inputs)}"
         )
     name, spec = next(iter(signature.inputs.items()))
     values = rows.values
-    if rows.is_text:
+    if isinstance(feature_names, FeatureColumns):
+        values = [[_cell(it) for it in row] for row in values] if rows.is_text else values
+        values = feature_names.rows(values, rows.place)
+    elif rows.is_text:
         values = [
             [_read_cell(cell, spec, f"{rows.place}[{index}]") for cell in row]
             for index, row in enumerate(values)

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from service.errors import InvalidRequest
+from service.inference.columns import Columns
 from service.protocols.json_tensors import shown, type_name
 from service.protocols.number_block import NumberBlock
 
@@ -444,9 +445,12 @@ def _same_numbers(before: NDArray[Any], after: NDArray[Any]) -> bool:
 def _from_columns(
     given: Mapping[str, Tensor], signature: Signature, feature_names: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
+    name, spec = next(iter(signature.inputs.items()))
+    if isinstance(feature_names, Columns) and given.keys() <= set(feature_names):
+        values = {it: tensor.array.ravel().tolist() for it, tensor in given.items()}
+        return {name: feature_names.stacked(values, "inputs")}
     if given.keys() != set(feature_names):
         raise _wrong_names("column", given, feature_names)
-    name, spec = next(iter(signature.inputs.items()))
     columns = [_column(given[feature], spec) for feature in feature_names]
     if len(set(map(len, columns))) > 1:
         lengths = {it: len(column) for it, column in zip(feature_names, columns, strict=True)}

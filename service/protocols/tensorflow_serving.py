@@ -22,6 +22,7 @@ from google.protobuf import json_format
 
 from service import errors
 from service.errors import InvalidRequest
+from service.inference.columns import Columns
 from service.inference.signature import DEFAULT_SIGNATURE
 from service.messages import types_pb2
 from service.protocols import json_body
@@ -253,6 +254,8 @@ def to_inputs(
             f"JSON Value: {shown(document)} Not formatted correctly expecting only one of "
             "'inputs' or 'instances' keys to exist "
         )
+    if isinstance(feature_names, Columns):
+        document = _read(document, signature, feature_names)
     if "instances" in document:
         return _from_rows(document["instances"], signature, feature_names)
     if "inputs" in document:
@@ -419,6 +422,24 @@ def _from_rows(
     return _from_object_rows(rows, signature)
 
 
+def _read(document: Mapping[str, Any], signature: Signature, columns: Columns) -> dict[str, Any]:
+    """A request with categories and missing values in the form of one without."""
+    read = {"instances": _read_rows, "inputs": _read_inputs}
+    return {
+        key: read[key](value, signature, columns) if key in read else value
+        for key, value in document.items()
+    }
+
+
+def _read_rows(rows: Any, signature: Signature, columns: Columns) -> Any:
+    """Rows with categories and missing values as the signature takes them."""
+    if len(signature.inputs) == 1:
+        return columns.rows(rows, "instances")
+    if not isinstance(rows, list):
+        return rows
+    return [columns.filled(row) if isinstance(row, dict) else row for row in rows]
+
+
 def _are_objects(rows: Sequence[Any], signature: Signature) -> bool:
     """Whether each row is an object of inputs; rows of both kinds are refused."""
     # For a lone input of strings, {"b64": ...} is a value and no row object.
@@ -535,6 +556,19 @@ def _from_columns(
         if name not in columns:
             raise InvalidRequest(f"Missing named input: {name} in 'inputs' object.")
     return {name: to_array(columns[name], spec, lambda _: "") for name, spec in specs.items()}
+
+
+def _read_inputs(given: Any, signature: Signature, columns: Columns) -> Any:
+    """Inputs with categories and missing values as the signature takes them."""
+    if len(signature.inputs) > 1:
+        return columns.filled(given) if isinstance(given, dict) else given
+    name = next(iter(signature.inputs))
+    if not isinstance(given, dict):
+        return columns.rows(given, "inputs")
+    by_column = all(isinstance(it, list) for it in given.values())
+    if given and given.keys() <= set(columns) and by_column:
+        return columns.stacked(given, "inputs").tolist()
+    return {it: columns.rows(rows, name) if it == name else rows for it, rows in given.items()}
 
 
 def _from_feature_columns(

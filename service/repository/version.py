@@ -11,6 +11,7 @@ import numpy as np
 
 from service.errors import InvalidRequest, SignatureNotFound
 from service.exchange import Computed
+from service.inference.columns import Columns
 from service.inference.examples import to_batch
 from service.inference.futures import Mapped, called
 from service.inference.signature import DEFAULT_SIGNATURE
@@ -108,15 +109,22 @@ class ModelVersion:
     direct: Mapping[str, Direct] = field(init=False, repr=False)
     _bounds: _Bounds | None = field(init=False, repr=False)
     _from_examples: frozenset[str] = field(init=False, repr=False)
+    _named: frozenset[str] = field(init=False, repr=False)
     _explainers: dict[str, Explainer] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        bounds = None if self.contract is None else _Bounds(self.contract)
-        read = [name for name, it in self.signatures.items() if bounds and takes_examples(it)]
+        bounds = None if self.contract is None else _bounds(self.contract)
+        named = _by_column(self.signatures, bounds)
+        read = [
+            name
+            for name, it in self.signatures.items()
+            if bounds and takes_examples(it) and name not in named
+        ]
         object.__setattr__(self, "number_text", str(self.number))
         object.__setattr__(self, "direct", _directs(self.executor, bounds))
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_from_examples", frozenset(read))
+        object.__setattr__(self, "_named", named)
         object.__setattr__(self, "_explainers", {})
 
     def signature(self, name: str) -> Signature:
@@ -125,7 +133,7 @@ class ModelVersion:
         Raises:
             SignatureNotFound: The version has none that can be run.
         """
-        if name in self._from_examples:
+        if name in self._from_examples or name in self._named:
             return self.signatures[name]
         found = self.executor.signatures.get(name)
         if found is None:
@@ -138,8 +146,13 @@ class ModelVersion:
         return found.defaults if found is not None else {}
 
     def feature_names(self, signature: Signature) -> tuple[str, ...]:
-        """The contract's names of the columns of a signature's batch; none if it takes no such."""
+        """The contract's names of the columns of a signature's batch; none if it takes no such.
+
+        Of a model that reads categories, or takes missing values, they are ``Columns``.
+        """
         bounds = self._bounds
+        if isinstance(bounds, _ColumnBounds) and bounds.takes_named(signature):
+            return bounds.columns
         if bounds is None or len(signature.inputs) > 1 or bounds.input not in signature.inputs:
             return ()
         return bounds.names
@@ -163,6 +176,8 @@ class ModelVersion:
         """
         if signature in self._from_examples:
             return self.run_examples(signature, _serialised(inputs), exchange)
+        if signature in self._named:
+            signature, inputs = self._batched(inputs)
         began_s = time.perf_counter()
         if self._bounds is not None:
             self._bounds.check(inputs)
@@ -193,12 +208,19 @@ class ModelVersion:
         """
         if signature in self._from_examples:
             return self.submit_examples(signature, _serialised(inputs), exchange)
+        if signature in self._named:
+            signature, inputs = self._batched(inputs)
         if self._bounds is not None:
             self._bounds.check(inputs)
         submitted = self._submit(signature, inputs)
         return _noted(
             submitted, exchange, lambda outputs: Computed(self, signature, inputs, outputs)
         )
+
+    def _batched(self, inputs: Tensors) -> tuple[str, Tensors]:
+        """The default signature, and the batch for it that inputs by name make."""
+        bounds = cast("_ColumnBounds", self._bounds)
+        return DEFAULT_SIGNATURE, {bounds.input: bounds.columns.batch(inputs)}
 
     def explain(self, signature: str, inputs: Tensors) -> list[Explanation]:
         """Check inputs as ``predict`` does, and say how their prices come about.
@@ -337,7 +359,7 @@ class ModelVersion:
         """
         batch = None
         if self.contract is not None and self._bounds is not None:
-            batch = to_batch(examples, self.contract.feature_names)
+            batch = to_batch(examples, self._bounds.names)
             self._bounds.check({self.contract.input: batch})
         if signature in self.executor.signatures:
             name = next(iter(self.executor.signatures[signature].inputs))
@@ -374,7 +396,7 @@ class Direct:
         self.input = input
         self.width = width
         self.output = output
-        self.feature_names = () if bounds is None else bounds.names
+        self.feature_names = () if bounds is None else bounds.plain_names
         self._call = call
         self._bounds = bounds
 
@@ -400,7 +422,7 @@ class Direct:
         exchange.answers(version)
         exchange.rows = len(batch)
         exchange.computed = Computed(
-            version, self.signature, {self.input: batch}, {self.output: output}
+            version, self.signature, {self.input: batch}, {self.output: output}, is_small=True
         )
 
 
@@ -482,7 +504,7 @@ class _Bounds:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.input = contract.input
-        self.names = contract.feature_names
+        self.names: tuple[str, ...] = contract.feature_names
         self.minimum = np.array([it.minimum for it in contract.features], np.float32)
         self.maximum = np.array([it.maximum for it in contract.features], np.float32)
         # The same numbers, of the same precision, as Python compares them fastest.
@@ -508,11 +530,21 @@ class _Bounds:
             )
         if batch.size <= _FEW_VALUES and self.hold_few(batch):
             return
-        # NaN fails every comparison, so it is caught here too.
-        inside = (batch >= self.minimum) & (batch <= self.maximum)
+        inside = self._inside(batch)
         if not inside.all():
             row, column = np.argwhere(~inside)[0]
             raise self._outside(int(row), int(column), batch[row, column])
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """The names by which rows of plain numbers may be given."""
+        return self.names
+
+    def _inside(self, batch: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which values are within their limits, ``[n, features]``."""
+        # NaN fails every comparison, so it is caught here too.
+        inside: NDArray[np.bool_] = (batch >= self.minimum) & (batch <= self.maximum)
+        return inside
 
     def hold_few(self, batch: NDArray[Any]) -> bool:
         """Whether all values of a small batch, of the right width, are within their limits."""
@@ -547,3 +579,49 @@ class _Bounds:
             f"{place} is {str(value).removesuffix('.0')}{unit}, "
             f"outside [{feature.minimum:g}, {feature.maximum:g}]"
         )
+
+
+class _ColumnBounds(_Bounds):
+    """The limits of a contract with categories, or with values that may be missing."""
+
+    def __init__(self, contract: Contract) -> None:
+        super().__init__(contract)
+        self.columns = Columns(contract)
+        self.names = self.columns
+        self._optional = np.array([it.is_optional for it in contract.features])
+        self._coded = np.array([it.is_category for it in contract.features])
+
+    @property
+    def plain_names(self) -> tuple[str, ...]:
+        """None where a number by name may be a category's name, and no number of a batch."""
+        return () if self.columns.has_categories else self.columns
+
+    def takes_named(self, signature: Signature) -> bool:
+        """Whether a signature takes the features as one input each."""
+        return signature.inputs.keys() == set(self.columns.inputs)
+
+    def _inside(self, batch: NDArray[Any]) -> NDArray[np.bool_]:
+        whole = ~self._coded | (batch == np.floor(batch))
+        missing = np.isnan(batch) & self._optional
+        inside: NDArray[np.bool_] = super()._inside(batch) & whole | missing
+        return inside
+
+    def hold_few(self, batch: NDArray[Any]) -> bool:
+        """See ``_Bounds``."""
+        return bool(self._inside(batch).all())
+
+    def _check_column(self, values: NDArray[Any], index: int) -> None:
+        there = values[~np.isnan(values)] if self._optional[index] else values
+        super()._check_column(there, index)
+
+
+def _bounds(contract: Contract) -> _Bounds:
+    typed = isinstance(Columns.of(contract), Columns)
+    return _ColumnBounds(contract) if typed else _Bounds(contract)
+
+
+def _by_column(signatures: Mapping[str, Signature], bounds: _Bounds | None) -> frozenset[str]:
+    """The signatures that take each column by name, if some of them are texts."""
+    if not isinstance(bounds, _ColumnBounds):
+        return frozenset()
+    return frozenset(name for name, it in signatures.items() if bounds.takes_named(it))

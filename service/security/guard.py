@@ -107,9 +107,7 @@ class Guard:
     @property
     def is_open(self) -> bool:
         """Whether anybody may do anything as often as they like."""
-        known = self._callers.by_digest or self._callers.by_certificate or self._callers.anonymous
-        anybody = self._rules.anonymous == ALL and not self._limits.limited
-        return anybody and not known and self._tokens is None
+        return self._rules.anonymous == ALL and self._knows_nobody
 
     @property
     def limits_addresses(self) -> bool:
@@ -117,8 +115,17 @@ class Guard:
         return self._limits.limited
 
     def needed(self, method: str, path: str) -> Scope | None:
-        """The scope that a request needs; see ``Routes``."""
-        return self._routes.needed(method, path)
+        """The scope that a request needs, see ``Routes``; None for what anybody may ask."""
+        scope = self._routes.needed(method, path)
+        free = scope is not Scope.ADMIN and scope in self._rules.anonymous
+        return None if free and self._knows_nobody else scope
+
+    @property
+    def _knows_nobody(self) -> bool:
+        """Whether all are treated alike, and none is counted."""
+        callers = self._callers
+        known = callers.by_digest or callers.by_certificate or callers.anonymous
+        return not known and self._tokens is None and not self._limits.limited
 
     def know(self, callers: Callers) -> None:
         """Know others from now on; what was decided is forgotten."""

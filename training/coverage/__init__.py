@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from training import conformal
 from training.columns import TARGET
 from training.conformal import Spread
 from training.signatures import interval
-from training.split import Rows, Split, order
+from training.split import order
 from training.trials import Trial, predict
 
 if TYPE_CHECKING:
@@ -23,13 +23,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.conformal import HeldOut, Intervals, Measure
+    from training.preparation import Preparation
     from training.recipe import Recipe
+    from training.split import Rows, Split
 
     Vector = NDArray[np.floating]
 
 
 # No price is below this.
 MINIMUM: Final = TARGET.minimum
+
+# Training rows of a table of one's own from which its test rows are enough to say how wide
+# intervals are; to train ten networks more would take long.
+MOST_ROWS: Final = 5000
 
 
 class Seen(NamedTuple):
@@ -87,13 +93,16 @@ class Anew(NamedTuple):
     predicted: Vector
     truth: Vector
 
-    def see(self, measure: Measure = Spread.of) -> dict[float, Seen]:
+    def see(
+        self, measure: Measure = Spread.of, minimum: float | None = MINIMUM
+    ) -> dict[float, Seen]:
         """The rows that test with their intervals, by level.
 
         Args:
             measure: See ``conformal.calibrate``.
+            minimum: No price is below this; None where there is no such.
         """
-        intervals = conformal.calibrate(self.held, MINIMUM, measure)
+        intervals = conformal.calibrate(self.held, minimum, measure)
         return see(intervals, self.predicted, self.truth)
 
 
@@ -122,35 +131,58 @@ class Found:
         return contract.Intervals(_method(found), found.rows, spread, found.minimum, levels)
 
 
-def find(recipe: Recipe, split: Split, predicted: Vector, unit: float) -> Found:
+def of_unseen(predicted: Vector, truth: Vector, minimum: float | None) -> Found:
+    """Find the intervals of a network that has many rows it has not seen.
+
+    Half of them say how wide intervals are, the other half how often the truth lies within.
+
+    Args:
+        predicted: What it predicts for them, ``[n]``.
+        truth: ``[n]``.
+        minimum: No price is below this; None where there is no such.
+    """
+    half = len(truth) // 2
+    held = conformal.unseen(predicted[:half], truth[:half])
+    intervals = conformal.calibrate(held, minimum)
+    return Found(intervals, see(intervals, predicted[half:], truth[half:]), [])
+
+
+def find(
+    recipe: Recipe,
+    split: Split,
+    predicted: Vector,
+    how: Preparation,
+    minimum: float | None = MINIMUM,
+) -> Found:
     """Find the intervals of a trained network, and how often the truth lies within.
 
     Args:
         recipe: How it was trained.
         split: The rows.
         predicted: What it predicts for those that test, ``[n]``.
-        unit: See ``conformal.hold_out``.
+        how: What the rows and the target need.
+        minimum: No price is below this; None where there is no such.
 
     Raises:
         DivergedError: A network that was trained for comparison diverged.
     """
-    table = Rows(pd.concat([split.train.frame, split.test.frame]), split.train.features)
+    table = replace(split.train, frame=pd.concat([split.train.frame, split.test.frame]))
     numbers = np.arange(len(split.train.frame))
-    (held,) = conformal.hold_out(recipe, table, [numbers], unit)
-    intervals = conformal.calibrate(held, MINIMUM)
+    (held,) = conformal.hold_out(recipe, table, [numbers], how)
+    intervals = conformal.calibrate(held, minimum)
     test = see(intervals, predicted, split.test.prices)
-    splits = split_anew(recipe, table, recipe.coverage_splits, unit)
-    return Found(intervals, test, [it.see() for it in splits])
+    splits = split_anew(recipe, table, recipe.coverage_splits, how)
+    return Found(intervals, test, [it.see(minimum=minimum) for it in splits])
 
 
-def split_anew(recipe: Recipe, rows: Rows, count: int, unit: float) -> list[Anew]:
+def split_anew(recipe: Recipe, rows: Rows, count: int, how: Preparation) -> list[Anew]:
     """Split a table again and again, each time train networks and find intervals anew.
 
     Args:
         recipe: How; each split has first weights and an order of rows of its own.
         rows: The whole table.
         count: How often.
-        unit: See ``conformal.hold_out``.
+        how: What the rows and the target need.
 
     Raises:
         DivergedError: A network diverged.
@@ -158,8 +190,8 @@ def split_anew(recipe: Recipe, rows: Rows, count: int, unit: float) -> list[Anew
     first = int(len(rows.prices) * recipe.train_share)
     orders = [order(len(rows.prices), seed) for seed in range(count)]
     trials = [Trial(it[:first], it[first:], seed) for seed, it in enumerate(orders)]
-    answers = predict(recipe, rows, trials, unit)
-    held = conformal.hold_out(recipe, rows, [it.train for it in trials], unit)
+    answers = predict(recipe, rows, trials, how)
+    held = conformal.hold_out(recipe, rows, [it.train for it in trials], how)
     return [
         Anew(it.asked, found, answer, rows.prices[it.asked])
         for it, found, answer in zip(trials, held, answers, strict=True)
@@ -198,6 +230,11 @@ def _level(found: Found, level: float) -> contract.Level:
 
 
 def _method(intervals: Intervals) -> str:
+    if not intervals.members:
+        return (
+            f"split conformal: errors of the network on {intervals.rows} rows that it has not "
+            "seen, as multiples of the usual error at the predicted price"
+        )
     networks = f"averages of {intervals.members} networks" if intervals.members > 1 else "networks"
     return (
         f"cross-conformal: errors of {networks} trained without each of {intervals.folds} parts "

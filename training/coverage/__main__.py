@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from training import table
-from training.columns import TARGET
 from training.coverage import page
 from training.coverage.study import Study, study
 from training.errors import TableError, TrainingError
+from training.preparation import plain
 from training.recipe import NAMED
 from training.split import Rows
 
@@ -93,8 +93,7 @@ def _measure(given: argparse.Namespace) -> list[Study]:
     found = []
     for name, count in given.splits.items():
         recipe = NAMED[name]
-        unit = TARGET.maximum if recipe.loss == "binary_crossentropy" else 1.0
-        found.append(study(name, recipe, Rows(frame, recipe.features), count, unit))
+        found.append(study(name, recipe, Rows(frame, recipe.features), count, plain(recipe)))
         print(f"{name}: {count} splits", file=sys.stderr)
     return found
 

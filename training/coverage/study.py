@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.coverage import Anew, Seen
+    from training.preparation import Preparation
     from training.recipe import Recipe
     from training.split import Rows
 
@@ -86,7 +87,7 @@ class Study(msgspec.Struct, frozen=True):
     quarters: tuple[Quarters, ...]
 
 
-def study(name: str, recipe: Recipe, rows: Rows, count: int, unit: float) -> Study:
+def study(name: str, recipe: Recipe, rows: Rows, count: int, how: Preparation) -> Study:
     """Split a table again and again, and see how often the truth lies within the intervals.
 
     Args:
@@ -94,12 +95,12 @@ def study(name: str, recipe: Recipe, rows: Rows, count: int, unit: float) -> Stu
         recipe: How networks are trained.
         rows: The table.
         count: How often.
-        unit: See ``conformal.hold_out``.
+        how: What the rows and the target need.
 
     Raises:
         DivergedError: A network diverged.
     """
-    splits = split_anew(recipe, rows, count, unit)
+    splits = split_anew(recipe, rows, count, how)
     seen = {kind: [it.see(measure) for it in splits] for kind, measure in SPREADS.items()}
     return Study(
         recipe=name,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,20 @@ class Sample(NamedTuple):
 
     batch: Numbers
     truth: Numbers
+
+
+class Blocks(Protocol):
+    """Rows that are read block by block, since all of them do not fit into memory.
+
+    Attributes:
+        lengths: How many rows each block has.
+    """
+
+    @property
+    def lengths(self) -> Sequence[int]: ...  # noqa: D102 - above
+
+    def read(self, number: int) -> Sample:
+        """One block, by its number from 0."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,8 @@ class Network:
         seed: Draws the order of its rows: see ``orders``.
         learning_rate: Per step.
         weight_decay: Share of each weight, times the learning rate, taken off a step.
+        blocks: Where the rows that it learns from are read, in place of ``train``; all
+            networks of a stack read the same.
     """
 
     weights: Sequence[Numbers]
@@ -89,6 +105,12 @@ class Network:
     seed: int
     learning_rate: float
     weight_decay: float = 0.0
+    blocks: Blocks | None = None
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """The rows of each block; rows in memory are one."""
+        return [len(self.train.truth)] if self.blocks is None else self.blocks.lengths
 
 
 @dataclass(frozen=True)
@@ -223,8 +245,9 @@ class _Stack:
         self._method = method
         self._loss = LOSSES[method.loss]
         self._sizes = [len(networks[0].weights[0]), *map(len, networks[0].weights[1::2])]
-        self._rows = len(networks[0].train.truth)
-        self._steps = -(-self._rows // method.batch_size)
+        lengths = networks[0].lengths
+        self._rows = sum(lengths)
+        self._steps = sum(-(-rows // method.batch_size) for rows in lengths)
         self._shares = shares(method.schedule, method.epochs * self._steps)
         flat = np.stack([_flatten(it.weights) for it in networks])
         self._optimizer = OPTIMIZERS[method.optimizer](flat, method.momentum)
@@ -238,29 +261,36 @@ class _Stack:
 
     def _take(self, flat: Numbers, networks: list[Network]) -> None:
         """Make room for these networks with these numbers."""
-        kind, count = flat.dtype, len(flat)
+        kind = flat.dtype
         self._networks = networks
         self._layers = _Layers(flat, self._sizes)
         self._gradient = _Layers(np.empty_like(flat), self._sizes)
         self._rates = np.array([[it.learning_rate] for it in networks], kind)
         self._decays = np.array([[it.weight_decay] for it in networks], kind)
-        self._batch = np.ones((count, self._rows, self._sizes[0] + 1), kind)
-        self._truth = np.empty((count, self._rows), kind)
+        self._room_for(max(networks[0].lengths))
         self._watched = np.stack([_with_ones(it.watched.batch, kind) for it in networks])
         self._watched_truth = np.stack([it.watched.truth.astype(kind) for it in networks])
-        lengths = {min(self._method.batch_size, self._rows), self._rows % self._method.batch_size}
-        lengths |= {self._watched.shape[1]}
-        self._passes = {it: _Passes(self._layers, self._gradient, it) for it in lengths - {0}}
+        self._made: dict[int, _Passes] = {}
+
+    def _room_for(self, rows: int) -> None:
+        """Make room for so many rows of every network, in the order they are learned in."""
+        count, kind = self._layers.flat.shape[0], self._layers.flat.dtype
+        self._batch = np.ones((count, rows, self._sizes[0] + 1), kind)
+        self._truth = np.empty((count, rows), kind)
+
+    def _passes(self, rows: int) -> _Passes:
+        """Room for a batch of so many rows."""
+        if rows not in self._made:
+            self._made[rows] = _Passes(self._layers, self._gradient, rows)
+        return self._made[rows]
 
     def run_epoch(self, epoch: int) -> dict[str, Numbers]:
         """Pass over the rows once, and measure: ``[networks]`` by metric."""
         if epoch == 1:
-            self._orders = [orders(it.seed, self._rows) for it in self._networks]
-        self._shuffle()
+            self._orders = [np.random.default_rng(it.seed) for it in self._networks]
         loss, error = np.zeros(len(self._networks)), np.zeros(len(self._networks))
-        for start in range(0, self._rows, self._method.batch_size):
-            number = (epoch - 1) * self._steps + start // self._method.batch_size
-            said, truth = self._step(slice(start, start + self._method.batch_size), number)
+        for number, rows in enumerate(self._batches(), (epoch - 1) * self._steps):
+            said, truth = self._step(rows, number)
             loss += self._loss.value(truth, said).sum(axis=1)
             error += np.abs(self._loss.output(said) - truth).sum(axis=1)
         measured = {"loss": loss / self._rows, "mae": error / self._rows} | self._measure()
@@ -270,16 +300,33 @@ class _Stack:
             )
         return measured
 
-    def _shuffle(self) -> None:
-        for place, (network, order) in enumerate(zip(self._networks, self._orders, strict=True)):
-            rows = next(order)
-            self._batch[place, :, :-1] = network.train.batch[rows]
-            self._truth[place] = network.train.truth[rows]
+    def _batches(self) -> Iterator[slice]:
+        """Bring the rows in their order, and say which of them are the next batch."""
+        size = self._method.batch_size
+        for samples in self._samples():
+            self._shuffle(samples)
+            rows = len(samples[0].truth)
+            yield from (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+    def _samples(self) -> Iterator[list[Sample]]:
+        """The rows of every network, block by block where they are read so."""
+        blocks = self._networks[0].blocks
+        if blocks is None:
+            yield [it.train for it in self._networks]
+            return
+        for number in self._orders[0].permutation(len(blocks.lengths)):
+            yield [blocks.read(int(number))] * len(self._networks)
+
+    def _shuffle(self, samples: list[Sample]) -> None:
+        for place, (sample, order) in enumerate(zip(samples, self._orders, strict=True)):
+            rows = order.permutation(len(sample.truth))
+            self._batch[place, : len(rows), :-1] = sample.batch[rows]
+            self._truth[place, : len(rows)] = sample.truth[rows]
 
     def _step(self, rows: slice, number: int) -> tuple[Numbers, Numbers]:
         """Take one step; give what the networks said before it, and the truth."""
         batch, truth = self._batch[:, rows], self._truth[:, rows]
-        passes = self._passes[truth.shape[1]]
+        passes = self._passes(truth.shape[1])
         said = passes.forward(batch).copy()
         passes.backward(batch, self._loss.slope(truth, said) / truth.shape[1])
         rate = self._rates * self._rates.dtype.type(self._shares[number])
@@ -290,7 +337,7 @@ class _Stack:
 
     def _measure(self) -> dict[str, Numbers]:
         said, truth = (
-            self._passes[self._watched.shape[1]].forward(self._watched),
+            self._passes(self._watched.shape[1]).forward(self._watched),
             self._watched_truth,
         )
         error = np.abs(self._loss.output(said) - truth)
@@ -357,7 +404,7 @@ def _require_one_shape(networks: Sequence[Network]) -> None:
     shapes = {
         (
             tuple(np.shape(it) for it in network.weights),
-            len(network.train.truth),
+            tuple(network.lengths),
             len(network.watched.truth),
         )
         for network in networks

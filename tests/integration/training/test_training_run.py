@@ -16,6 +16,7 @@ from service import contract
 from service.messages import example_pb2
 from training import __main__ as command
 from training import agreement
+from training.columns import BOSTON
 from training.errors import DisagreementError
 
 ROOT = Path(__file__).parents[3]
@@ -499,7 +500,7 @@ def test_difference_is_measured_in_every_executor_and_signature(version):
     ranged["upper"][3] -= 0.5
 
     measured = agreement.measure(
-        version, ("RM", "AGE", "LSTAT"), batch, answer, {"interval_90": ranged}
+        version, BOSTON.of(FEATURES), batch, answer, {"interval_90": ranged}
     )
 
     for executor in ("SavedModel", "LiteRT"):

@@ -19,13 +19,17 @@ from tests.unit.training.tracts import QUICK, tracts
 from training import conformal, coverage
 from training.conformal import HeldOut, Intervals, Spread, hold_out, quantile
 from training.errors import DivergedError
+from training.preparation import Preparation
 from training.split import Rows
 from training.trials import Trial, predict
 
 
 def calibrate(recipe, rows, sets, unit, minimum):
     """From rows to the intervals of each set."""
-    return [conformal.calibrate(it, minimum) for it in hold_out(recipe, rows, sets, unit)]
+    return [
+        conformal.calibrate(it, minimum)
+        for it in hold_out(recipe, rows, sets, Preparation(unit=unit))
+    ]
 
 
 def intervals(factors, minimum=None):
@@ -200,7 +204,7 @@ class Network(RegressorMixin, BaseEstimator):
         frame = pd.DataFrame(both, columns=["RM", "LSTAT"])
         frame["MEDV"] = [*self.prices_, *np.zeros(len(batch))]
         trial = Trial(np.arange(len(self.batch_)), np.arange(len(self.batch_), len(both)))
-        return predict(QUICK, Rows(frame, QUICK.features), [trial], 1.0)[0]
+        return predict(QUICK, Rows(frame, QUICK.features), [trial], Preparation())[0]
 
 
 def test_constant_widths_are_those_of_mapie():
@@ -217,7 +221,7 @@ def test_constant_widths_are_those_of_mapie():
     peer.fit_conformalize(rows.batch, rows.prices)
     prices, bounds = peer.predict_interval(asked.batch)
 
-    (held,) = hold_out(QUICK, rows, [np.arange(60)], 1.0)
+    (held,) = hold_out(QUICK, rows, [np.arange(60)], Preparation())
     ours = conformal.calibrate(held, None, Spread.constant)
     for place, level in enumerate(conformal.LEVELS):
         lower, upper = ours.bounds(prices, level)
@@ -258,7 +262,7 @@ def test_splits_are_told_by_their_mean_and_extremes():
 def test_every_split_is_cut_and_trained_anew():
     rows = tracts(100)
 
-    splits = coverage.split_anew(QUICK, rows, 3, 1.0)
+    splits = coverage.split_anew(QUICK, rows, 3, Preparation())
 
     assert len({tuple(it.test) for it in splits}) == 3
     for it in splits:

@@ -12,6 +12,7 @@ from tests.unit.training.tracts import QUICK, tracts
 from training.coverage import page
 from training.coverage.__main__ import main, parser
 from training.coverage.study import Quarters, Share, Study, study
+from training.preparation import Preparation
 from training.recipe import NAMED
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -59,7 +60,7 @@ def test_a_quarter_without_rows_has_no_share():
     rows = tracts(60)
     rows.frame["LSTAT"] = np.arange(60) // 58  # nearly all are 0
 
-    found = study("quick", QUICK, rows, 2, 1.0)
+    found = study("quick", QUICK, rows, 2, Preparation())
 
     (shares,) = (it.shares["constant"] for it in found.quarters if it.by == "LSTAT")
     assert shares[1:3] == (None, None)
@@ -67,7 +68,7 @@ def test_a_quarter_without_rows_has_no_share():
 
 
 def test_study_counts_every_tested_row_once():
-    found = study("quick", QUICK, tracts(100), 4, 1.0)
+    found = study("quick", QUICK, tracts(100), 4, Preparation())
 
     assert (found.train, found.test, found.splits) == (80, 20, 4)
     assert {(it.level, it.widths) for it in found.shares} == {

@@ -46,6 +46,22 @@ def test_race_is_in_no_named_recipe():
     assert all("B" not in it.features for it in recipe.NAMED.values())
 
 
+def test_table_of_ones_own_names_the_model_and_reads_all_columns():
+    order = flags.parse(["--data", "a/my houses.csv", "--target", "price"])
+
+    assert (order.name, order.recipe.target, order.recipe.features) == ("my_houses", "price", ())
+    assert order.columns is None
+    assert flags.parse(["--data", "a/h.csv", "--target", "p", "--name", "n"]).name == "n"
+
+
+def test_description_beside_the_table_is_found(tmp_path):
+    (tmp_path / "h.columns.toml").write_text("")
+
+    order = flags.parse(["--data", str(tmp_path / "h.csv"), "--target", "price"])
+
+    assert order.columns == tmp_path / "h.columns.toml"
+
+
 def test_unknown_recipe_is_refused(capsys):
     said = refused(capsys, "--recipe", "worst")
 
@@ -65,7 +81,7 @@ def test_every_knob_has_its_flag():
     line = (
         "--features LSTAT,B --raw --widths 8 --learning_rate 1e-2 --epochs 7 --batch_size 5 "
         "--loss mae --optimizer sgd --momentum 0.5 --schedule cosine --weight_decay 0.1 "
-        "--patience 9 --validation_share 0.2 --members 2 "
+        "--patience 9 --validation_share 0.2 --members 2 --categories 7 "
         "--seed 3 --split_seed 4 --train_share 0.5 --tolerance 0.01 --data d.csv --models m "
         "--name boston --force --tensorboard logs"
     )
@@ -87,6 +103,7 @@ def test_every_knob_has_its_flag():
         patience=9,
         validation_share=0.2,
         members=2,
+        categories=7,
         seed=3,
         split_seed=4,
         train_share=0.5,
@@ -119,6 +136,10 @@ def test_every_knob_has_its_flag():
         ("--features RM,ROOMS", "--features has 'ROOMS', not one of CRIM, ZN, INDUS, CHAS, NOX"),
         ("--features MEDV", "--features has 'MEDV', not one of CRIM"),
         ("--features RM,RM", "--features has RM 2 times, at most once"),
+        ("--target a --features a", "--features has a, which is the target"),
+        ("--target a --features b,b", "--features has b 2 times, at most once"),
+        ("--columns c.toml", "--columns goes with --target"),
+        ("--categories 0", "--categories is 0, outside [1, 1000] a column"),
         ("--name ../x", "--name is '../x', outside letters, digits and _ . -"),
         ("--name .new", "--name is '.new', outside letters, digits and _ . -"),
         ("--epoch 3", "unrecognized arguments: --epoch 3"),
@@ -140,7 +161,7 @@ def test_recipe_made_in_code_is_checked_too():
 def test_every_knob_says_its_reason_and_its_limits():
     for name, knob in recipe.knobs().items():
         assert knob.reason, name
-        assert knob.most or knob.choices or name in {"features", "raw"}, name
+        assert knob.most or knob.choices or name in {"features", "target", "raw"}, name
 
 
 def test_choices_are_what_the_engine_has():
@@ -169,4 +190,5 @@ def test_documented_defaults_and_reasons_are_those_of_the_recipe():
         assert row.endswith(f"| {knob.reason} |")
         default = recipe.defaults()[name]
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        assert f"| `{shown}` |" in row or (default is False and "| off |" in row)
+        named = {False: "| off |", "": "| none |"}.get(default if default in (False, "") else None)
+        assert f"| `{shown}` |" in row or (named and named in row)
