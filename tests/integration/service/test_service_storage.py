@@ -13,6 +13,7 @@ import numpy as np
 from service.repository.config import ModelConfig
 from service.repository.loading import load_version
 from service.repository.repository import Repository
+from service.repository.storage import find_versions
 from tests.integration.service.wire import HOUSE, PREDICT, Traffic
 from tests.servers import running_service, wait_until
 from tests.unit.service.fakes import Witness
@@ -89,6 +90,32 @@ def test_storage_that_flickers_costs_no_request(models):
     assert traffic.failures == []
     assert {(status, version) for status, version, _ in traffic.answers} == {(200, "1")}
     print(f"gone and back 10 times: 0 of {len(traffic.answers)} requests failed")
+
+
+def test_a_listing_is_whole_or_none_while_the_storage_flickers(tmp_path):
+    base = tmp_path / "housing"
+    for number in range(1, 20):
+        (base / str(number)).mkdir(parents=True)
+    stopped = threading.Event()
+
+    def flicker():
+        while not stopped.is_set():
+            base.rename(tmp_path / "away").rename(base)
+
+    flickering = threading.Thread(target=flicker)
+    flickering.start()
+    seen = {"away": 0, 19: 0}
+    try:
+        while min(seen.values()) < 30:
+            try:
+                seen[len(find_versions(base))] += 1
+            except OSError:
+                seen["away"] += 1
+    finally:
+        stopped.set()
+        flickering.join()
+
+    print(f"{seen[19]} whole listings, {seen['away']} times away, none in part")
 
 
 def test_storage_that_does_not_answer_keeps_the_served_version_answering(models, tmp_path):
