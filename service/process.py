@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from ssl import SSLContext
 
+    from service.crashes import Crashes
     from service.http.messages import Api
     from service.monitoring.drift import Report
     from service.monitoring.observations import Observer
@@ -88,6 +89,7 @@ class Process:
     Args:
         settings: The knobs.
         agreement: What all workers agree on.
+        crashes: How workers before this one have fared; None where nobody counts.
 
     Attributes:
         settings: The knobs.
@@ -97,12 +99,14 @@ class Process:
         entrance: Who may come in.
     """
 
-    def __init__(self, settings: Settings, agreement: Agreement) -> None:
+    def __init__(
+        self, settings: Settings, agreement: Agreement, crashes: Crashes | None = None
+    ) -> None:
         self.settings = settings
         self.entrance = Entrance(settings)
         self._metrics = Metrics(serving=_serving_metrics(settings))
         self.repository = _repository(settings, self._metrics)
-        self.health = Health(self.repository)
+        self.health = Health(self.repository, str if crashes is None else crashes.problem)
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
@@ -154,6 +158,12 @@ class Process:
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Answer one request."""
         return self._front(scope, receive, send)
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it has answered as many requests as one worker should."""
+        most = self.settings.max_requests
+        return bool(most) and self._parts.exchanges.ended >= most
 
     def lane(self, loop: AbstractEventLoop, limits: Mapping[str, int]) -> Lane:
         """What the fast lanes of all connections share.

@@ -341,6 +341,17 @@ class Settings:
         30.0, "Seconds that a client may take to send a request's body.", _real(0.1, 3600)
     )
     keepalive_s: int = _knob(75, "Seconds that an idle connection is kept open.", _whole(0, 86400))
+    keepalive_min_s: float = _knob(
+        1.0,
+        "Seconds without a request after which a stop closes a connection: a client that asks "
+        "again and again may have sent the next.",
+        _real(0, 3600),
+    )
+    max_requests: int = _knob(
+        0,
+        "Requests after which a worker is replaced by a new one, without a gap; 0 for never.",
+        _whole(0, 10**12),
+    )
     shutdown_delay_s: float = _knob(
         0.0,
         "Seconds on SIGTERM in which readiness is already 503 but requests are still taken.",

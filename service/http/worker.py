@@ -23,6 +23,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 from service.http.fast_lane import FastLane
 from service.http.front import CERTIFICATE
 from service.http.messages import JSON
+from service.http.stage import Stage
 from service.protocols import json_body
 from service.security.certificates import names_of
 
@@ -88,8 +89,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: what is for the fast lane is answered there, the rest is gunicorn's."""
+        self._active = True
         if self._in_lane or self._enter_lane():
-            self._active = True
             data = self._lane.receive(data)  # type: ignore[union-attr]  # it is in it
             if data:
                 self._hand_over(data)
@@ -112,6 +113,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             self._active, self._idle_since_s = False, now_s
         elif self._in_lane and now_s - self._idle_since_s > limit_s:
             self.close_idle()
+
+    def rests(self, now_s: float, limit_s: float) -> bool:
+        """Whether no request has come for so long, to the next heartbeat."""
+        return not self._active and now_s - self._idle_since_s > limit_s
 
     def _enter_lane(self) -> bool:
         """Take to the lane, if gunicorn holds no byte of a request and owes no answer."""
@@ -215,6 +220,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
         self.lane: Lane
+        self.stage = Stage()
         self._stopping: asyncio.Event | None = None
 
     @property
@@ -230,6 +236,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_exit_signal(self) -> None:
         """SIGTERM: end in order."""
         self.process.health.draining = True
+        self.stage.worn()
         for connection in self.connections:
             connection.leave_lane()
         delay_s = self.process.settings.shutdown_delay_s
@@ -247,12 +254,15 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
 
     async def _serve(self) -> None:
         self._stopping = asyncio.Event()
+        # The master holds them back; a loop that does not run yet would lose them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGQUIT})
         heart = self.loop.create_task(self._beat())
         counting = self.loop.create_task(self._hand_on_metrics())
         try:
             await self._begin()
             await self._stopping.wait()
             await self._drain()
+            self.stage.ended()
         finally:
             heart.cancel()
             counting.cancel()
@@ -264,6 +274,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             _spare_the_collector()
             sys.setswitchinterval(_SWITCH_S)
             await self._listen()
+            self.stage.up()
         except Exception as error:
             # Another worker would fail alike: the master is told to give up.
             self.log.exception("the worker cannot start")
@@ -284,6 +295,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         lag_s = 0.0
         while True:
             self.process.hand_on_metrics(lag_s)
+            if self.process.is_worn:
+                self.stage.worn()
             due_s = self.loop.time() + _METRICS_S
             await asyncio.sleep(_METRICS_S)
             lag_s = max(0.0, self.loop.time() - due_s)
@@ -299,6 +312,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             self.servers.append(server)
 
     async def _drain(self) -> None:
+        await asyncio.sleep(0)  # a connection that the kernel has taken is taken here too
         for server in self.servers:
             server.close()
         grace_s = 0.0 if self._quick_shutdown else self.process.settings.graceful_timeout_s
@@ -317,9 +331,14 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.warning("requests whose clients have left are still at work")
 
     async def _drain_connections(self, deadline_s: float) -> None:
+        rest_s = self.process.settings.keepalive_min_s
+        patient_until_s = self.loop.time() + rest_s
         while self.connections and not self._quick_shutdown and self.loop.time() < deadline_s:
+            now_s = self.loop.time()
             for connection in list(self.connections):
-                connection.close_idle()
+                # Whoever asks again and again may have sent the next request already.
+                if now_s > patient_until_s or connection.rests(now_s, rest_s):
+                    connection.close_idle()
             await asyncio.sleep(_DRAIN_POLL_S)
         if self.connections:
             self.log.warning("closing %d unfinished connections", len(self.connections))
