@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
+from service.admission import Admission
 from service.config_files import metrics_paths, read_batching, read_session
 from service.errors import InvalidRequest, kinds
 from service.exchange import Exchange, Exchanges
@@ -146,8 +147,9 @@ class Process:
         services = _services(
             settings, self.repository, allowed, lambda: self._exposition()[0], dataplane
         )
-        self.rpc = _rpc_server(settings, services, exchanges, self.health, self.entrance)
-        self._front = Front(create_app(self._parts), self._parts, settings)
+        admission = Admission(settings.max_requests_in_flight, settings.max_bytes_in_flight)
+        self.rpc = _rpc_server(settings, services, exchanges, self.health, self.entrance, admission)
+        self._front = Front(create_app(self._parts), self._parts, settings, admission)
         self._watcher = Watcher(
             self.repository,
             agreement,
@@ -473,6 +475,7 @@ def _rpc_server(
     exchanges: Exchanges,
     health: Health,
     entrance: Entrance,
+    admission: Admission,
 ) -> RpcServer | None:
     addresses = [f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else []
     if settings.port:
@@ -486,7 +489,7 @@ def _rpc_server(
         "grpc.max_send_message_length": -1,
         **dict(_channel_arguments(settings.grpc_channel_arguments)),
     }
-    calls = Calls(exchanges, threads, entrance.rpc)
+    calls = Calls(exchanges, threads, entrance.rpc, admission)
     return RpcServer(addresses, services, calls, health, [*options.items()], entrance.rpc_tls)
 
 

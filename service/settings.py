@@ -331,6 +331,18 @@ class Settings:
     grpc_channel_arguments: str = _knob(
         "", "Channel arguments of gRPC: name=value,name=value.", _channel_arguments
     )
+    max_connections: int = _knob(
+        10_000, "HTTP connections of a worker; more is refused with 503.", _whole(1, 1_000_000)
+    )
+    max_requests_in_flight: int = _knob(
+        2048,
+        "Requests of a worker that wait for a thread, a batch or their network; more is refused. "
+        "A client may have as many as are left.",
+        _whole(2, 1_000_000),
+    )
+    max_bytes_in_flight: int = _knob(
+        2**30, "Bytes of their bodies, and of those that have not come whole.", _whole(1, 2**50)
+    )
     max_body_bytes: int = _knob(
         64 * 2**20, "Bytes of a request's body; more is refused.", _whole(1, 2**31 - 1)
     )

@@ -338,3 +338,16 @@ def _save_function(folder: Path, function: Any, signature: list[Any]) -> None:
 
 def _save(folder: Path, module: Any, signatures: Mapping[str, Any]) -> None:
     tensorflow().saved_model.save(module, str(folder), signatures=dict(signatures))
+
+
+def laborious(folder: Path, size: int = 512) -> None:
+    """A model whose every call multiplies large matrices: some milliseconds on a CPU."""
+    tf = tensorflow()
+
+    def labour(x: Any) -> dict[str, Any]:
+        matrix = tf.fill([size, size], x[0] / size)
+        for _ in range(3):
+            matrix = tf.matmul(matrix, matrix)
+        return {"y": x + 0.0 * matrix[0, 0]}
+
+    _save_function(folder, labour, [tf.TensorSpec([None], tf.float32, "x")])

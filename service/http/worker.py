@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from http import HTTPStatus
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 _HEARTBEAT_S: Final = 1.0
 _DRAIN_POLL_S: Final = 0.02
+# Share of the connections there may be from which idle ones are not kept long.
+_CROWDED: Final = 0.9
+# Open files of a worker that are no connections of HTTP.
+_OTHER_FILES: Final = 256
 # Seconds after which a thread that computes lets the event loop have the interpreter.
 _SWITCH_S: Final = 0.0005
 # Objects made and not freed between rounds of the garbage collector over the youngest, and
@@ -59,6 +64,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._holds_part = False
         self._asked = False
         self._active = False
+        self._refused = False
         self._idle_since_s = 0.0
         self._certificate: tuple[str, ...] = ()
 
@@ -78,6 +84,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Begin; the first head is due."""
         self._connections.add(self)
         super().connection_made(transport)
+        if len(self._connections) > self.worker.most_connections:
+            self._refuse()
+            return
         if self._request_ready is not None:  # else it speaks HTTP/2
             peer = transport.get_extra_info("peername")
             client = peer[0] if isinstance(peer, tuple) else ""
@@ -89,6 +98,8 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: what is for the fast lane is answered there, the rest is gunicorn's."""
+        if self._refused:
+            return
         self._active = True
         if self._in_lane or self._enter_lane():
             data = self._lane.receive(data)  # type: ignore[union-attr]  # it is in it
@@ -117,6 +128,14 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     def rests(self, now_s: float, limit_s: float) -> bool:
         """Whether no request has come for so long, to the next heartbeat."""
         return not self._active and now_s - self._idle_since_s > limit_s
+
+    def _refuse(self) -> None:
+        """There is no room for it; its caller may come again."""
+        self._refused = True
+        most = self.worker.most_connections
+        message = f"{most} connections are open, which is the limit"
+        self._send_error_response(503, message, [("Retry-After", "1")])
+        self.transport.close()
 
     def _enter_lane(self) -> bool:
         """Take to the lane, if gunicorn holds no byte of a request and owes no answer."""
@@ -213,6 +232,13 @@ def _spare_the_collector() -> None:
     gc.set_threshold(*_COLLECTOR)
 
 
+def _room(wanted: int) -> int:
+    """How many connections there may be: as many as are wanted, or the files allow."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return wanted if most == resource.RLIM_INFINITY else min(wanted, most - _OTHER_FILES)
+
+
 class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     """One worker process."""
 
@@ -221,6 +247,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         self.connections: set[Connection] = set()
         self.lane: Lane
         self.stage = Stage()
+        self.most_connections = 0
         self._stopping: asyncio.Event | None = None
 
     @property
@@ -287,8 +314,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             if self.ppid != os.getppid():
                 self._stop()
             now_s = self.loop.time()
+            crowded = len(self.connections) > _CROWDED * self.most_connections
+            limit_s = self.process.settings.keepalive_min_s if crowded else self.cfg.keepalive
             for connection in list(self.connections):
-                connection.close_if_idle(now_s, self.cfg.keepalive)
+                connection.close_if_idle(now_s, limit_s)
             await asyncio.sleep(_HEARTBEAT_S)
 
     async def _hand_on_metrics(self) -> None:
@@ -304,6 +333,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     async def _listen(self) -> None:
         names = ("limit_request_line", "limit_request_fields", "limit_request_field_size")
         self.lane = self.process.lane(self.loop, {it: getattr(self.cfg, it) for it in names})
+        self.most_connections = _room(self.process.settings.max_connections)
         tls = self.process.tls_context()
         for listener in self.sockets:
             server = await self.loop.create_server(
