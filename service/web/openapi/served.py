@@ -66,12 +66,25 @@ class Served:
         return {"oneOf": [_at_least_one(by_order), _at_least_one(self.by_name)]}
 
     @cached_property
+    def records(self) -> dict[str, Any]:
+        """The form of ``instances`` where columns that the model does not know are passed over."""
+        if not self.features:
+            return self.instances
+        by_order, _ = self.instances["oneOf"]
+        return {"oneOf": [by_order, _at_least_one(self.record)]}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The form of one row there."""
+        return {**self.by_name, "additionalProperties": True}
+
+    @cached_property
     def by_name(self) -> dict[str, Any]:
         """The form of a row that names its features."""
         return {
             "type": "object",
             "properties": {it.name: _value(it) for it in self.features},
-            "required": self._names,
+            "required": [it.name for it in self.features if not it.is_optional],
             "additionalProperties": False,
         }
 
@@ -80,7 +93,7 @@ class Served:
         """One row."""
         if not self.features:
             return _example(self._row())
-        return {it.name: _typical(it) for it in self.features}
+        return {it.name: it.typical for it in self.features}
 
     @property
     def levels(self) -> list[float]:
@@ -119,17 +132,13 @@ def _at_least_one(row: Any) -> dict[str, Any]:
 
 
 def _value(feature: Feature) -> dict[str, Any]:
-    return {
-        "type": "number",
-        "minimum": feature.minimum,
-        "maximum": feature.maximum,
-        "description": f"{feature.meaning}, {feature.unit}",
-        "default": feature.training.median,
-    }
-
-
-def _typical(feature: Feature) -> Any:
-    return feature.training.median
+    described = {"description": f"{feature.meaning}, {feature.unit}", "default": feature.typical}
+    kind = "string" if feature.is_category else "number"
+    form = {"type": [kind, "null"] if feature.is_optional else kind}
+    if feature.is_category:
+        # Any other text is taken too, as a category that the network does not know.
+        return {**form, "examples": list(feature.categories), **described}
+    return {**form, "minimum": feature.minimum, "maximum": feature.maximum, **described}
 
 
 def _cells(spec: TensorSpec) -> tuple[int, ...]:
