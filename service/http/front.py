@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from a2wsgi import WSGIMiddleware
 
 from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
+from service.exchange import OBSERVE, is_observed
 from service.http import gate
 from service.http.answering import Answering
 from service.http.messages import (
@@ -155,6 +156,7 @@ class Front:
 
     def _begin(self, scope: Scope) -> Exchange:
         request_id = _header(scope, REQUEST_ID_HEADER.lower().encode())
+        observe = _header(scope, OBSERVE.encode())
         client = scope.get("client")
         return self._exchanges.begin(
             scope["method"],
@@ -162,6 +164,7 @@ class Front:
             client[0] if client else "",
             request_id.decode("latin-1") if request_id is not None else None,
             _headers(scope) if self._exchanges.traces else {},
+            observed=is_observed(None if observe is None else observe.decode("latin-1")),
         )
 
     async def _send(self, send: Send, exchange: Exchange, response: Response) -> None:
