@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.rpc.calls import Service
+    from service.security.guard import Guard
     from service.settings import Settings
 
 
@@ -139,7 +140,7 @@ class Process:
             exchanges=exchanges,
             metrics=self._published(),
             spoken=protocols(settings),
-            offered=_offered(settings),
+            offered=_offered(settings, self.entrance.rest),
             guard=self.entrance.rest,
             encrypted=self.entrance.rest_tls is not None,
         )
@@ -255,7 +256,8 @@ class Process:
         return own if further is None else {**own, further: self._metrics.serving_published}
 
 
-def _offered(settings: Settings) -> Offered:
+def _offered(settings: Settings, guard: Guard) -> Offered:
+    shown = settings.api_key_file is not None or settings.jwt_keys
     return Offered(
         metrics_paths=tuple(metrics_paths(settings.monitoring_config_file)),
         vertex_health_route=settings.vertex_health_route,
@@ -263,6 +265,8 @@ def _offered(settings: Settings) -> Offered:
         default_model=settings.default_model,
         model_control=settings.allow_model_control,
         drift=settings.drift_window_s > 0,
+        feedback=settings.feedback_folder is not None,
+        needed=guard.needed if shown else None,
     )
 
 

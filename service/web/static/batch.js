@@ -124,7 +124,7 @@ export class Table {
   async _ask(subject, good, signal) {
     while (good.length) {
       try {
-        const answers = await subject.predict(good.map(([, it]) => it), { level: batchLevel(subject), signal });
+        const answers = await subject.predict(good.map(([, it]) => it), { level: batchLevel(subject), signal, real: true });
         good.forEach(([i], k) => { this.answers[i] = answers[k]; });
         return;
       } catch (error) {
