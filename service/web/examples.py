@@ -72,4 +72,8 @@ def _golden_rows(version: ModelVersion) -> Mapping[str, Any] | None:
 
 def _by_name(contract: Contract, rows: Iterable[Sequence[float | None]]) -> list[dict[str, Any]]:
     """Rows as callers write them."""
-    return [dict(zip(contract.feature_names, row, strict=True)) for row in rows]
+    features = contract.features
+    return [
+        {it.name: it.written(value) for it, value in zip(features, row, strict=True)}
+        for row in rows
+    ]

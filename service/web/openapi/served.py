@@ -71,7 +71,7 @@ class Served:
         return {
             "type": "object",
             "properties": {it.name: _value(it) for it in self.features},
-            "required": self._names,
+            "required": [it.name for it in self.features if not it.is_optional],
             "additionalProperties": False,
         }
 
@@ -80,7 +80,7 @@ class Served:
         """One row."""
         if not self.features:
             return _example(self._row())
-        return {it.name: _typical(it) for it in self.features}
+        return {it.name: it.typical for it in self.features}
 
     @property
     def levels(self) -> list[float]:
@@ -119,17 +119,21 @@ def _at_least_one(row: Any) -> dict[str, Any]:
 
 
 def _value(feature: Feature) -> dict[str, Any]:
+    """The form of a feature's value in a row that names it."""
     return {
-        "type": "number",
-        "minimum": feature.minimum,
-        "maximum": feature.maximum,
-        "description": f"{feature.meaning}, {feature.unit}",
-        "default": feature.training.median,
+        **_kind(feature),
+        "description": ", ".join(filter(None, (feature.meaning, feature.unit))),
+        "default": feature.typical,
     }
 
 
-def _typical(feature: Feature) -> Any:
-    return feature.training.median
+def _kind(feature: Feature) -> dict[str, Any]:
+    kind = "string" if feature.is_category else "number"
+    form: dict[str, Any] = {"type": [kind, "null"] if feature.is_optional else kind}
+    if feature.is_category:
+        # No enumeration: others are answered too.
+        return form | {"examples": list(feature.categories)}
+    return form | {"minimum": feature.minimum, "maximum": feature.maximum}
 
 
 def _cells(spec: TensorSpec) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import { element, styled } from "./elements.js";
 import { settled } from "./latest.js";
-import { brief, decimalsFor, fixed } from "./numbers.js";
+import { brief, decimalsFor, fixed, withUnit } from "./numbers.js";
 import { strip } from "./strip.js";
 import { usualLevel } from "./subject.js";
 
@@ -41,7 +41,7 @@ export function answerCard(subject, onLevel) {
       interval.title = bounded ? `With ${Math.round(levels.current() * 100)} % certainty` : "";
       picture.show(answer);
       message.textContent = "";
-      node.dataset.spoken = `${output} ${value.textContent} ${target.unit}${bounded ? `, between ${interval.textContent}` : ""}`;
+      node.dataset.spoken = `${output} ${withUnit(value.textContent, target.unit)}${bounded ? `, between ${interval.textContent}` : ""}`;
       node.classList.remove("stale");
       speak();
     },
@@ -54,7 +54,7 @@ export function answerCard(subject, onLevel) {
     },
     /** @param {number | null} told - What is true of the row, if it is known. */
     tellTruth(told) {
-      truth.textContent = told === null ? "" : `In truth: ${brief(told)} ${target.unit}`;
+      truth.textContent = told === null ? "" : `In truth: ${withUnit(brief(told), target.unit)}`;
       picture.mark(told);
     },
   };

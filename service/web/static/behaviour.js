@@ -2,8 +2,9 @@
 
 import { card, element } from "./elements.js";
 import { latestOnly } from "./latest.js";
-import { capital } from "./numbers.js";
+import { capital, decimalsFor, fixed, withUnit } from "./numbers.js";
 import { colour, plot } from "./plots.js";
+import { bar } from "./reasons.js";
 import { isCategory } from "./row.js";
 import { ServiceError } from "./service.js";
 import { bins } from "./strip.js";
@@ -11,6 +12,7 @@ import { bins } from "./strip.js";
 // Each step is a row that is asked for, and counted like any other: no more than a curve needs.
 const STEPS = 24;
 const ROWS_AVERAGED = 100;
+const CATEGORIES_SHOWN = 12;
 
 /**
  * @param {HTMLElement} root
@@ -96,10 +98,14 @@ function dependence(subject, row, feature) {
   return isCategory(feature) ? byCategory(subject, feature) : byNumber(subject, row, feature);
 }
 
+function titled({ name, meaning }) {
+  return meaning === name ? name : `${name}: ${meaning}`;
+}
+
 function byNumber(subject, row, feature) {
   const { output, target } = subject.contract;
   const picture = plot({
-    title: `${feature.name}: ${feature.meaning}`,
+    title: titled(feature),
     x: [feature.name, feature.unit].filter(Boolean).join(", "),
     y: target.unit,
     series: [
@@ -121,15 +127,22 @@ function byNumber(subject, row, feature) {
 }
 
 function byCategory(subject, feature) {
+  const decimals = decimalsFor(subject.contract.target.training.std || 1);
   const list = element("ul", { class: "reasons" });
-  const node = element("figure", { class: "figure" }, element("figcaption", {}, `${feature.name}: ${feature.meaning}`), list);
+  const note = element("p", { class: "note" });
+  const node = element("figure", { class: "figure" }, element("figcaption", {}, titled(feature)), element("div", {}, list, note));
   return {
     name: feature.name,
     node,
     leave() {},
     async fill(curve) {
       if (!curve) return;
-      list.replaceChildren(...curve.grid.map((name, i) => element("li", {}, element("span", { class: "name" }, String(name)), element("span", { class: "number" }, curve.values[i].toFixed(2)))));
+      const middle = mean(curve.values);
+      const largest = Math.max(...curve.values.map((it) => Math.abs(it - middle)), 1e-9);
+      const lines = curve.values.map((it, i) => bar(String(curve.grid[i]), it - middle, largest, fixed(it, decimals)));
+      list.replaceChildren(...lines.slice(0, CATEGORIES_SHOWN));
+      note.textContent = lines.length > CATEGORIES_SHOWN ? `The ${CATEGORIES_SHOWN} most frequent of ${lines.length}. ` : "";
+      note.textContent += "Bars: above or below the mean of these categories.";
     },
   };
 }
@@ -160,7 +173,7 @@ function truthPicture(subject, { predictions, truths }) {
   const sorted = order.map((i) => truths[i]);
   const picture = plot({
     title: `Prediction against truth, one dot a test row (${truths.length})`,
-    x: `true ${output}, ${target.unit}`,
+    x: [`true ${output}`, target.unit].filter(Boolean).join(", "),
     y: "predicted",
     height: 340,
     series: [{ label: "test rows", colour: "warm", points: true }],
@@ -172,7 +185,7 @@ function truthPicture(subject, { predictions, truths }) {
   const node = card("Against the truth", {},
     element("p", { class: "note" }, "On the line is right. None of these rows was trained on."),
     picture.node,
-    element("p", { class: "note" }, `${capital(output)} wrong by ${mean(errors).toFixed(2)} ${target.unit} in the mean, at worst by ${errors[worst].toFixed(2)} (${predictions[worst].toFixed(1)} for ${truths[worst].toFixed(1)}).`));
+    element("p", { class: "note" }, `${capital(output)} wrong by ${withUnit(mean(errors).toFixed(2), target.unit)} in the mean, at worst by ${errors[worst].toFixed(2)} (${predictions[worst].toFixed(1)} for ${truths[worst].toFixed(1)}).`));
   return { node, leave: picture.leave };
 }
 

@@ -63,6 +63,17 @@ export function duration(seconds) {
 }
 
 /**
+ * A number, or words, with its unit behind it, if it has one.
+ *
+ * @param {string} text
+ * @param {string} unit
+ * @returns {string}
+ */
+export function withUnit(text, unit) {
+  return unit ? `${text} ${unit}` : text;
+}
+
+/**
  * A word with a capital, for the beginning of a line.
  *
  * @param {string} word

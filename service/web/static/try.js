@@ -4,6 +4,7 @@ import { answerCard } from "./answer.js";
 import { controls } from "./controls.js";
 import { card, element } from "./elements.js";
 import { latestOnly, settled } from "./latest.js";
+import { withUnit } from "./numbers.js";
 import { presetChoice } from "./presets.js";
 import { reasonsCard } from "./reasons.js";
 import { ServiceError } from "./service.js";
@@ -70,5 +71,5 @@ function quality({ contract }) {
   const mae = test.network?.mae;
   if (mae === undefined) return null;
   const mean = test.mean?.mae === undefined ? "" : ` Always saying the mean would be wrong by ${test.mean.mae.toFixed(2)}.`;
-  return element("p", { class: "note" }, `On rows it has never seen it is wrong by ${mae.toFixed(2)} ${contract.target.unit} in the mean.${mean}`);
+  return element("p", { class: "note" }, `On rows it has never seen it is wrong by ${withUnit(mae.toFixed(2), contract.target.unit)} in the mean.${mean}`);
 }

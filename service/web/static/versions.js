@@ -97,7 +97,7 @@ async function compared([a, b], row) {
   const test = [a, b].map((it) => it.contract.metrics?.test?.network ?? {});
   const measured = Object.keys(test[0]).filter((it) => it in test[1]);
   const rows = [
-    [`${a.contract.output}, ${unit}`, fixed(first.value, decimals), fixed(second.value, decimals), signed(second.value - first.value, decimals)],
+    [[a.contract.output, unit].filter(Boolean).join(", "), fixed(first.value, decimals), fixed(second.value, decimals), signed(second.value - first.value, decimals)],
     ...measured.map((it) => [`test ${metricName(it)}`, number(test[0][it], 3), number(test[1][it], 3), signed(test[1][it] - test[0][it], 3)]),
   ];
   return table(["measure", `#version ${a.version.version}`, `#version ${b.version.version}`, "#difference"], rows, "Two versions compared");
