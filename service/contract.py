@@ -149,7 +149,7 @@ class Feature(msgspec.Struct, frozen=True):
     @property
     def _other(self) -> str:
         """A text that is none of the categories."""
-        text = "other"
+        text = "another"
         while text in self.categories:
             text += "?"
         return text

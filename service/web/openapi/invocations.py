@@ -70,8 +70,8 @@ def _invoke(served: Served) -> dict[str, Any]:
 def _invocation(served: Served) -> dict[str, Any]:
     if not served.features:
         return _only("instances", served.instances)
-    records = {"type": "array", "items": served.by_name, "minItems": 1}
-    forms = {"instances": served.instances, "dataframe_records": records}
+    records = {"type": "array", "items": served.record, "minItems": 1}
+    forms = {"instances": served.records, "dataframe_records": records}
     return {"oneOf": [_only(name, form) for name, form in forms.items()]}
 
 

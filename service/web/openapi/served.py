@@ -66,6 +66,19 @@ class Served:
         return {"oneOf": [_at_least_one(by_order), _at_least_one(self.by_name)]}
 
     @cached_property
+    def records(self) -> dict[str, Any]:
+        """The form of ``instances`` where columns that the model does not know are passed over."""
+        if not self.features:
+            return self.instances
+        by_order, _ = self.instances["oneOf"]
+        return {"oneOf": [by_order, _at_least_one(self.record)]}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The form of one row there."""
+        return {**self.by_name, "additionalProperties": True}
+
+    @cached_property
     def by_name(self) -> dict[str, Any]:
         """The form of a row that names its features."""
         return {

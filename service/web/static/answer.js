@@ -13,7 +13,7 @@ const SPOKEN_AFTER_MS = 700;
  * @param {() => void} onLevel - Another level was chosen.
  */
 export function answerCard(subject, onLevel) {
-  const { target, output } = subject.contract;
+  const { target } = subject.contract;
   const decimals = decimalsFor(target.training.std || target.training.maximum - target.training.minimum);
   const value = element("span", { class: "value" }, "…");
   const interval = element("p", { class: "interval" });
@@ -23,7 +23,7 @@ export function answerCard(subject, onLevel) {
   const picture = targetScale(target);
   const levels = levelChoice(subject.levels, onLevel);
   const speak = settled(() => { spoken.textContent = node.dataset.spoken ?? ""; }, SPOKEN_AFTER_MS);
-  const node = element("section", { class: "card answer", "aria-label": `The ${output}` },
+  const node = element("section", { class: "card answer", "aria-label": `The ${target.name}` },
     element("div", { class: "headline" },
       element("p", { class: "price" }, value, " ", element("span", { class: "unit" }, target.unit)),
       interval),
@@ -41,7 +41,7 @@ export function answerCard(subject, onLevel) {
       interval.title = bounded ? `With ${Math.round(levels.current() * 100)} % certainty` : "";
       picture.show(answer);
       message.textContent = "";
-      node.dataset.spoken = `${output} ${withUnit(value.textContent, target.unit)}${bounded ? `, between ${interval.textContent}` : ""}`;
+      node.dataset.spoken = `${withUnit(`${target.name} ${value.textContent}`, target.unit, " ")}${bounded ? `, between ${interval.textContent}` : ""}`;
       node.classList.remove("stale");
       speak();
     },
@@ -54,7 +54,7 @@ export function answerCard(subject, onLevel) {
     },
     /** @param {number | null} told - What is true of the row, if it is known. */
     tellTruth(told) {
-      truth.textContent = told === null ? "" : `In truth: ${withUnit(brief(told), target.unit)}`;
+      truth.textContent = told === null ? "" : `In truth: ${withUnit(brief(told), target.unit, " ")}`;
       picture.mark(told);
     },
   };

@@ -192,7 +192,7 @@ function results(job, name) {
   ]);
   const wrong = [...job.errors].slice(0, SHOWN_ERRORS).map(([i, message]) => [String(i + 2), message]);
   return [
-    first.length > 0 && card(first.length < job.good ? `The first ${first.length} rows` : "The rows", {}, table(head, rows, "Priced rows"), target.unit && element("p", { class: "note" }, `${output} in ${target.unit}.`), link),
+    first.length > 0 && card(first.length < job.good ? `The first ${first.length} rows` : "The rows", {}, table(head, rows, "Priced rows"), target.unit ? element("p", { class: "note" }, `${output} in ${target.unit}.`) : null, link),
     wrong.length > 0 && card("Errors", {}, table(["#line", "what is wrong"], wrong, "Rows with errors"), job.errors.size > wrong.length ? element("p", { class: "note" }, `and ${job.errors.size - wrong.length} more; the file to download has them all.`) : null),
   ].filter(Boolean);
 }

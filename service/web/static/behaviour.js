@@ -2,7 +2,7 @@
 
 import { card, element } from "./elements.js";
 import { latestOnly } from "./latest.js";
-import { capital, decimalsFor, fixed, withUnit } from "./numbers.js";
+import { decimalsFor, fixed, withUnit } from "./numbers.js";
 import { colour, plot } from "./plots.js";
 import { bar } from "./reasons.js";
 import { isCategory } from "./row.js";
@@ -27,7 +27,7 @@ export function show(root, context) {
   const note = element("p", { class: "note" });
   root.append(
     card("What one feature does", {},
-      element("p", { class: "note" }, `The line: the mean ${contract.output} over many rows when all have this value. Dashed: the row of “Try it” with this value. Bars: the training data.`),
+      element("p", { class: "note" }, `The line: the mean ${contract.target.name} over many rows when all have this value. Dashed: the row of “Try it” with this value. Bars: the training data.`),
       pictures, note),
     against);
   const made = contract.features.map((feature) => dependence(subject, row, feature));
@@ -103,13 +103,13 @@ function titled({ name, meaning }) {
 }
 
 function byNumber(subject, row, feature) {
-  const { output, target } = subject.contract;
+  const { target } = subject.contract;
   const picture = plot({
     title: titled(feature),
     x: [feature.name, feature.unit].filter(Boolean).join(", "),
     y: target.unit,
     series: [
-      { label: `mean ${output}`, colour: "warm" },
+      { label: `mean ${target.name}`, colour: "warm" },
       { label: "this row", colour: "cool", dash: [6, 4] },
     ],
     behind: (u) => bars(u, feature.training),
@@ -166,14 +166,14 @@ function bars(u, distribution) {
 }
 
 function truthPicture(subject, { predictions, truths }) {
-  const { output, target } = subject.contract;
+  const { target } = subject.contract;
   const order = [...truths.keys()].sort((a, b) => truths[a] - truths[b]);
   const least = Math.min(...truths, ...predictions);
   const greatest = Math.max(...truths, ...predictions);
   const sorted = order.map((i) => truths[i]);
   const picture = plot({
     title: `Prediction against truth, one dot a test row (${truths.length})`,
-    x: [`true ${output}`, target.unit].filter(Boolean).join(", "),
+    x: withUnit(`true ${target.name}`, target.unit),
     y: "predicted",
     height: 340,
     series: [{ label: "test rows", colour: "warm", points: true }],
@@ -185,7 +185,7 @@ function truthPicture(subject, { predictions, truths }) {
   const node = card("Against the truth", {},
     element("p", { class: "note" }, "On the line is right. None of these rows was trained on."),
     picture.node,
-    element("p", { class: "note" }, `${capital(output)} wrong by ${withUnit(mean(errors).toFixed(2), target.unit)} in the mean, at worst by ${errors[worst].toFixed(2)} (${predictions[worst].toFixed(1)} for ${truths[worst].toFixed(1)}).`));
+    element("p", { class: "note" }, `${target.name} wrong by ${withUnit(mean(errors).toFixed(2), target.unit, " ")} in the mean, at worst by ${errors[worst].toFixed(2)} (${predictions[worst].toFixed(1)} for ${truths[worst].toFixed(1)}).`));
   return { node, leave: picture.leave };
 }
 

@@ -63,22 +63,11 @@ export function duration(seconds) {
 }
 
 /**
- * A number, or words, with its unit behind it, if it has one.
- *
  * @param {string} text
- * @param {string} unit
+ * @param {string} unit - Empty for none.
+ * @param {string} [between]
  * @returns {string}
  */
-export function withUnit(text, unit) {
-  return unit ? `${text} ${unit}` : text;
-}
-
-/**
- * A word with a capital, for the beginning of a line.
- *
- * @param {string} word
- * @returns {string}
- */
-export function capital(word) {
-  return word.charAt(0).toUpperCase() + word.slice(1);
+export function withUnit(text, unit, between = ", ") {
+  return unit ? `${text}${between}${unit}` : text;
 }

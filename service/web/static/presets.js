@@ -40,7 +40,7 @@ export function presetChoice(subject, row) {
   subject.examples().then((found) => {
     if (!found?.instances?.length) return;
     examples = found;
-    buttons.append(element("span", { class: "note" }, `Real rows by ${subject.contract.output}:`));
+    buttons.append(element("span", { class: "note" }, `Real rows by ${subject.contract.target.name}:`));
     for (const preset of presets(found)) button(preset.title, () => choose(preset));
     button("any", () => {
       const index = Math.floor(Math.random() * examples.instances.length);

@@ -7,7 +7,7 @@ import { decimalsFor, fixed, signed } from "./numbers.js";
  * @param {import("./subject.js").Subject} subject
  */
 export function reasonsCard(subject) {
-  const { target, output } = subject.contract;
+  const { target } = subject.contract;
   const decimals = decimalsFor(target.training.std || 1);
   const list = element("ul", { class: "reasons" });
   const base = element("p", { class: "note" });
@@ -25,7 +25,7 @@ export function reasonsCard(subject) {
       const largest = Math.max(...parts.map(([, it]) => Math.abs(it)), 1e-9);
       list.replaceChildren(...parts.map(([name, added]) => bar(name, added, largest, signed(added, decimals))));
       unusual.textContent = explanation.unusual ? "Unlike any training row: each value may be usual, but not all of them together." : "";
-      base.textContent = `They add up from ${fixed(explanation.base, decimals)}, the mean ${output} of the training data, to this ${output}${explanation.error ? `, within ${fixed(explanation.error, decimals)}` : ""}.${target.unit ? ` In ${target.unit}.` : ""}`;
+      base.textContent = `They add up from ${fixed(explanation.base, decimals)}, the mean ${target.name} of the training data, to this one${explanation.error ? `, within ${fixed(explanation.error, decimals)}` : ""}. ${target.unit ? `In ${target.unit}.` : ""}`;
     },
   };
 }

@@ -71,5 +71,5 @@ function quality({ contract }) {
   const mae = test.network?.mae;
   if (mae === undefined) return null;
   const mean = test.mean?.mae === undefined ? "" : ` Always saying the mean would be wrong by ${test.mean.mae.toFixed(2)}.`;
-  return element("p", { class: "note" }, `On rows it has never seen it is wrong by ${withUnit(mae.toFixed(2), contract.target.unit)} in the mean.${mean}`);
+  return element("p", { class: "note" }, `On rows it has never seen it is wrong by ${withUnit(mae.toFixed(2), contract.target.unit, " ")} in the mean.${mean}`);
 }

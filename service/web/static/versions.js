@@ -1,7 +1,7 @@
 /** The part "Versions": what is served and since when, how good each is, two compared. */
 
 import { card, element, table } from "./elements.js";
-import { brief, decimalsFor, fixed, signed } from "./numbers.js";
+import { brief, decimalsFor, fixed, signed, withUnit } from "./numbers.js";
 import { mayBeMissing, typical } from "./row.js";
 import { ServiceError } from "./service.js";
 import { Subject } from "./subject.js";
@@ -97,7 +97,7 @@ async function compared([a, b], row) {
   const test = [a, b].map((it) => it.contract.metrics?.test?.network ?? {});
   const measured = Object.keys(test[0]).filter((it) => it in test[1]);
   const rows = [
-    [[a.contract.output, unit].filter(Boolean).join(", "), fixed(first.value, decimals), fixed(second.value, decimals), signed(second.value - first.value, decimals)],
+    [withUnit(a.contract.target.name, unit), fixed(first.value, decimals), fixed(second.value, decimals), signed(second.value - first.value, decimals)],
     ...measured.map((it) => [`test ${metricName(it)}`, number(test[0][it], 3), number(test[1][it], 3), signed(test[1][it] - test[0][it], 3)]),
   ];
   return table(["measure", `#version ${a.version.version}`, `#version ${b.version.version}`, "#difference"], rows, "Two versions compared");
@@ -120,7 +120,7 @@ function metrics({ metrics: told, target }) {
   const sets = Object.entries(told);
   const names = [...new Set(sets.flatMap(([, predictors]) => Object.values(predictors).flatMap(Object.keys)))];
   const rows = sets.flatMap(([set, predictors]) => Object.entries(predictors).map(([predictor, values]) => [set, predictor, ...names.map((it) => number(values[it], 3))]));
-  return element("div", {}, table(["rows", "predictor", ...names.map((it) => `#${metricName(it)}`)], rows, "Metrics by data set and predictor"), element("p", { class: "note" }, `MAE in ${target.unit}.`));
+  return element("div", {}, table(["rows", "predictor", ...names.map((it) => `#${metricName(it)}`)], rows, "Metrics by data set and predictor"), target.unit ? element("p", { class: "note" }, `MAE in ${target.unit}.`) : null);
 }
 
 function lineage({ lineage: told, recipe }) {

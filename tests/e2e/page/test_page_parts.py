@@ -54,7 +54,7 @@ def test_two_versions_are_compared_on_the_row_in_question(visitor, service):
     price = service.post(PREDICT, {"instances": [house]}).json()["predictions"][0]
 
     shown = f"{price:.2f}"
-    assert row.inner_text().split("\t") == ["price, thousand USD", shown, shown, "±0.00"]
+    assert row.inner_text().split("\t") == ["MEDV, thousand USD", shown, shown, "±0.00"]
 
 
 TABLE = """id,LSTAT,RM,AGE
@@ -117,7 +117,8 @@ def test_a_file_without_a_needed_column_is_refused_by_name(visitor, tmp_path):
 def test_live_shows_what_all_workers_do(visitor, service):
     page = visitor.open("live")
     page.locator(".tile", has_text="workers").locator("b", has_text="2").wait_for()
-    row = page.get_by_role("group", name="Requests by route").locator("tbody tr").first
+    rows = page.get_by_role("group", name="Requests by route").locator("tbody tr")
+    row = rows.filter(has_text="predict").first
 
     for _ in range(200):  # until one is seen
         service.post(PREDICT, {"instances": [[6, 50, 9]]})

@@ -415,11 +415,11 @@ def test_partial_dependence_of_a_category_is_by_name(town):
     assert towns["deciles"] == []
 
 
-@pytest.mark.parametrize(("code", "text"), [(0, "Ulm"), (1, "Bonn"), (2, "other"), (None, None)])
+@pytest.mark.parametrize(("code", "text"), [(0, "Ulm"), (1, "Bonn"), (2, "another"), (None, None)])
 def test_a_code_is_written_as_its_category(code, text):
     assert TOWN.written(code) == text
 
 
 def test_a_text_for_any_other_category_is_none_of_those_known():
-    assert msgspec.structs.replace(TOWN, categories=("other", "a")).written(2) == "other?"
+    assert msgspec.structs.replace(TOWN, categories=("another", "a")).written(2) == "another?"
     assert contract().features[0].written(1.5) == 1.5

@@ -8,11 +8,13 @@ import json
 import re
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from service import contract as contracts
 from service.contract import Golden, HeldOut
 from service.security.scopes import Routes, Scope
+from service.web import examples
 from service.web.static_files import FOLDER, StaticFiles
 from tests.unit.service.fakes import Adder, contract, version
 from tests.unit.service.test_service_http import Worker
@@ -218,6 +220,21 @@ def test_a_version_without_test_rows_offers_its_golden_ones(described, tmp_path)
         "instances": [ROW],
         "predictions": [6.0],
     }
+
+
+def test_examples_have_categories_as_callers_write_them():
+    zone = msgspec.structs.replace(
+        contract().features[0], name="ZONE", kind="category", categories=("north", "south")
+    )
+    described = contract(features=(zone, contract().features[1]))
+    rows = [(0.0, 5.0), (1.0, None), (2.0, 1.0), (None, 1.0)]
+
+    assert [list(it.values()) for it in examples._by_name(described, rows)] == [
+        ["north", 5.0],
+        ["south", None],
+        ["another", 1.0],
+        [None, 1.0],
+    ]
 
 
 @pytest.mark.parametrize("path", ["/examples/flat/1", "/examples/housing/9", "/examples/housing"])
