@@ -8,7 +8,7 @@ MODELS    = models
 DATA      = data/boston_housing.csv
 TARGET    =
 FEATURES  =
-NAME      = $(if $(TARGET),$(basename $(notdir $(DATA))),housing)
+NAME      = $(if $(TARGET),$(basename $(patsubst %.gz,%,$(notdir $(DATA)))),housing)
 FORCE     =
 PEERS     =
 QUICK     =
@@ -28,7 +28,7 @@ SCRIPTS := .ci/run requirements/install-venv requirements/install-python-parts r
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train promote rollback experiments serve lessons test unit integration e2e fuzz check format sbom audit bench picture up down lock clean system
+.PHONY: help setup train promote rollback experiments serve lessons test unit integration e2e fuzz check format sbom audit bench soak picture up down lock clean system
 
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -102,6 +102,10 @@ bench: $(DEV) system ## Measure the service beside its peers; PEERS="flask fasta
 	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
 	@exec $(BIN)/python -m benchmarks all --model_base_path=$(MODELS)/housing $(if $(PEERS),--peers $(PEERS)) \
 	  $(if $(QUICK),--quick,--output docs/benchmarks.md) $(ARGS)
+
+soak: $(DEV) ## Ask a server for half an hour, with swaps and faults beside; ARGS="--seconds 60" shorter
+	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=
+	@exec $(BIN)/python -m benchmarks.soak --model_base_path=$(MODELS)/housing --output docs/soak $(ARGS)
 
 picture: $(DEV) system ## Take the README's picture of the page anew
 	@ls $(MODELS)/housing/[0-9]*/saved_model.pb >/dev/null 2>&1 || $(MAKE) --no-print-directory train ARGS=

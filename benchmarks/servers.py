@@ -66,9 +66,10 @@ class Server:
         """Where a request goes, without its path."""
         return f"http://127.0.0.1:{self.ports.grpc if request.grpc else self.ports.http}"
 
-    def memory_mib(self) -> list[float]:
-        """Memory of each of its processes in MiB, shared pages by share (PSS)."""
-        return [_pss_mib(pid) for pid in [self.process.pid, *descendants(self.process.pid)]]
+    def memory_mib(self, processes: Sequence[int] | None = None) -> list[float]:
+        """Memory of each of its processes, or of some, in MiB, shared pages by share (PSS)."""
+        all_ = [self.process.pid, *descendants(self.process.pid)]
+        return [_pss_mib(pid) for pid in (all_ if processes is None else processes)]
 
     def ask(self, request: Request) -> Reply:
         """Send one request.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _Outputs = TypeVar("_Outputs")
 
+# The header, by which a caller says with "no" that its request is no real case.
+OBSERVE: Final = "x-observe"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _NOTHING: Final[Mapping[str, str]] = {}
 _log: Final = logging.getLogger("hearth.exchange")
@@ -94,6 +96,7 @@ class Exchange(msgspec.Struct, gc=False):
         audited: Whether it would change what is served.
         concerns: What it would change.
         computed: What a version computed for it; None for nothing.
+        observed: Whether what was asked and answered may be looked at: it is a real case.
     """
 
     request_id: str
@@ -116,6 +119,7 @@ class Exchange(msgspec.Struct, gc=False):
     audited: bool = False
     concerns: str = ""
     computed: Computed | None = None
+    observed: bool = True
 
     def answers(self, version: ModelVersion) -> None:
         """Note which version answers."""
@@ -187,6 +191,15 @@ def place_of(error: BaseException, calls: int) -> str:
     return f"{type(error).__name__} in {' < '.join(places) or 'no code'}"
 
 
+def is_observed(told: str | None) -> bool:
+    """Whether a request is a real case.
+
+    Args:
+        told: The value of its header ``OBSERVE``; None where there is none.
+    """
+    return told is None or told.strip().lower() != "no"
+
+
 class Sink(Protocol):
     """Who is told of a finished exchange: metrics and the access log."""
 
@@ -229,6 +242,8 @@ class Exchanges:
         client: str,
         request_id: str | None,
         carrier: Mapping[str, str] = _NOTHING,
+        *,
+        observed: bool = True,
     ) -> Exchange:
         """A request has come in whole; a request id that is not plain text is replaced.
 
@@ -238,10 +253,13 @@ class Exchanges:
             client: The caller's address.
             request_id: The caller's own id, if it sent one.
             carrier: Its headers by lower-case name, where it may be part of a trace.
+            observed: Whether it is a real case.
         """
         if request_id is None or not _REQUEST_ID.fullmatch(request_id):
             request_id = f"{self._prefix}-{next(self._numbers):x}"
         exchange = Exchange(request_id, method, path, client, time.perf_counter())
+        if not observed:
+            exchange.observed = False
         if self._tracing is not None:
             exchange.trace = self._tracing.begin(carrier)
         return exchange

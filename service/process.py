@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
 import re
 import sqlite3
 import tempfile
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
 from service.admission import Admission
-from service.config_files import metrics_paths, read_batching, read_session
+from service.config_files import metrics_paths
 from service.errors import InvalidRequest, kinds
 from service.exchange import Exchange, Exchanges
 from service.health import Health
@@ -27,8 +27,7 @@ from service.http.open_inference import OpenInference as RestOpenInference
 from service.http.tensorflow_serving import Monitors
 from service.http.tensorflow_serving import TensorFlowServing as RestTensorFlowServing
 from service.http.vertex import Vertex
-from service.inference.batching_parameters import BatchingParameters
-from service.inference.choice import ExecutorOptions, cache_folders
+from service.load_options import load_options
 from service.monitoring import parquet, traces
 from service.monitoring.access_log import AccessLog, parse_access_log
 from service.monitoring.drift import Drift
@@ -44,13 +43,13 @@ from service.monitoring.traces import Traces
 from service.protocols.open_inference_dataplane import Dataplane
 from service.protocols.prediction_log import TFRecord
 from service.protocols.tensorflow_serving_grpc import code_of
-from service.protocols.warm_up import read_warm_up
 from service.repository.config import COLLECTORS, ModelConfig, parse_config, read_logging
 from service.repository.control import Control
-from service.repository.loading import LoadOptions, load_version
+from service.repository.loading import check_files_of, load_version
 from service.repository.repository import Repository, RetryPolicy
 from service.repository.search import find_model
 from service.repository.signatures import Signatures
+from service.repository.trials import Trials
 from service.repository.watcher import ConfigFile, Watcher
 from service.rpc.calls import Calls
 from service.rpc.open_inference import OpenInference
@@ -58,6 +57,7 @@ from service.rpc.server import RpcServer
 from service.rpc.tensorflow_serving import TensorFlowServing
 from service.security.audit import AuditLog
 from service.security.entrance import Entrance, check_entrance
+from service.trial import try_apart
 from service.web.index import protocols
 from service.web.openapi import Offered
 
@@ -74,13 +74,12 @@ if TYPE_CHECKING:
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.rpc.calls import Service
+    from service.security.guard import Guard
     from service.settings import Settings
 
 
 _log: Final = logging.getLogger("hearth.process")
 _METRICS_PATH: Final = "/metrics"
-_BATCHING_FLAG: Final = "--batching_parameters_file"
-_VERSION_BATCHING: Final = "batching_params.pbtxt"
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -106,7 +105,8 @@ class Process:
         self.settings = settings
         self.entrance = Entrance(settings)
         self._metrics = Metrics(serving=_serving_metrics(settings))
-        self.repository = _repository(settings, self._metrics)
+        self._trials = _trials(settings, agreement)
+        self.repository = _repository(settings, self._metrics, self._trials)
         self.health = Health(self.repository, str if crashes is None else crashes.problem)
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
@@ -140,7 +140,7 @@ class Process:
             exchanges=exchanges,
             metrics=self._published(),
             spoken=protocols(settings),
-            offered=_offered(settings),
+            offered=_offered(settings, self.entrance.rest),
             guard=self.entrance.rest,
             encrypted=self.entrance.rest_tls is not None,
         )
@@ -210,6 +210,8 @@ class Process:
         self._metrics.worker_started(self.settings.workers)
         self.entrance.start()
         self._watcher.start()
+        if self._trials is not None:
+            self._trials.started = True
         if self.rpc is not None:
             self.rpc.start()
 
@@ -254,7 +256,8 @@ class Process:
         return own if further is None else {**own, further: self._metrics.serving_published}
 
 
-def _offered(settings: Settings) -> Offered:
+def _offered(settings: Settings, guard: Guard) -> Offered:
+    shown = settings.api_key_file is not None or settings.jwt_keys
     return Offered(
         metrics_paths=tuple(metrics_paths(settings.monitoring_config_file)),
         vertex_health_route=settings.vertex_health_route,
@@ -262,6 +265,8 @@ def _offered(settings: Settings) -> Offered:
         default_model=settings.default_model,
         model_control=settings.allow_model_control,
         drift=settings.drift_window_s > 0,
+        feedback=settings.feedback_folder is not None,
+        needed=guard.needed if shown else None,
     )
 
 
@@ -280,6 +285,16 @@ def _apis(
         RestTensorFlowServing(repository, limit_bytes, monitors, cors=cors),
         RestOpenInference(dataplane),
     )
+
+
+def _trials(settings: Settings, agreement: Agreement) -> Trials | None:
+    if not settings.load_trial_s:
+        return None
+
+    def ask(model: str, number: int, path: Path) -> str:
+        return try_apart(settings, model, number, path)
+
+    return Trials(agreement.folder("trials"), ask, settings.load_trial_s)
 
 
 def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
@@ -388,8 +403,7 @@ def check_files(settings: Settings) -> None:
     if settings.batching_parameters_file is not None and not settings.enable_batching:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
-    _batching_parameters(settings)
-    _session(settings)
+    load_options(settings)
     _check_kept(settings)
     check_entrance(settings)
     if settings.verify_versions_with:
@@ -499,60 +513,15 @@ def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
     return [(name, int(value) if _WHOLE.fullmatch(value) else value) for name, _, value in pairs]
 
 
-def _load_options(settings: Settings) -> LoadOptions:
-    executor = ExecutorOptions(
-        tags=tuple(settings.saved_model_tags.split(",")),
-        prefer_litert=settings.prefer_tflite_model,
-        cache_folders=cache_folders(settings.conversion_cache, os.environ),
-        session=_session(settings),
-    )
-    return LoadOptions(
-        executor,
-        read_warm_up if settings.enable_model_warmup else None,
-        settings.num_request_iterations_for_warmup,
-        _batching(settings),
-        Signatures(settings.verify_versions_with).check if settings.verify_versions_with else None,
-        frozenset(it.strip() for it in settings.allow_graph_operations.split(",")),
-    )
-
-
-def _session(settings: Settings) -> Any:
-    # As in TensorFlow Serving: with either of the two given, what stands for both counts no more.
-    intra, inter = (
-        settings.tensorflow_intra_op_parallelism,
-        settings.tensorflow_inter_op_parallelism,
-    )
-    if not intra and not inter:
-        intra = inter = settings.tensorflow_session_parallelism
-    path = settings.tensorflow_session_config_file
-    return read_session(path, intra_op=intra, inter_op=inter)
-
-
-def _batching_parameters(settings: Settings) -> BatchingParameters:
-    path = settings.batching_parameters_file
-    return BatchingParameters() if path is None else read_batching(_BATCHING_FLAG, path)
-
-
-def _batching(settings: Settings) -> Callable[[Path], BatchingParameters | None] | None:
-    """How the requests for the version in a folder are joined; see ``LoadOptions``."""
-    if settings.enable_batching is False:
-        return None
-    parameters = _batching_parameters(settings) if settings.enable_batching else None
-
-    def of_version(version: Path) -> BatchingParameters | None:
-        own = version / _VERSION_BATCHING
-        if settings.enable_per_model_batching_parameters and own.is_file():
-            return read_batching(_VERSION_BATCHING, own)
-        return parameters
-
-    return of_version
-
-
-def _repository(settings: Settings, metrics: Metrics) -> Repository:
-    options = replace(_load_options(settings), observer=metrics.batches)
+def _repository(settings: Settings, metrics: Metrics, trials: Trials | None) -> Repository:
+    options = replace(load_options(settings), observer=metrics.batches)
 
     def load(model: str, number: int, path: Path) -> ModelVersion:
-        return load_version(model, number, path, settings.executor, options)
+        if trials is not None and trials.is_needed(path):
+            check_files_of(path, options)
+            trials.require(model, number, path)
+        with contextlib.nullcontext() if trials is None else trials.noted(path):
+            return load_version(model, number, path, settings.executor, options)
 
     return Repository(
         (),

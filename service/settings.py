@@ -273,6 +273,17 @@ class Settings:
     load_retry_interval_micros: int = _knob(
         60_000_000, "Microseconds between such tries.", _whole(0, 10**12)
     )
+    load_trial_s: float = _knob(
+        240.0,
+        "Seconds that the trial load of a new version, in a process of its own, may take; 0 for "
+        "no such trials.",
+        _real(0, 86400),
+    )
+    load_trial_memory_bytes: int = _knob(
+        0,
+        "Bytes of memory that a trial load may take; 0 for half of the machine's.",
+        _whole(0, 2**50),
+    )
     rest_api_num_threads: int = _knob(
         _THREADS,
         "Threads of a worker for REST requests that the event loop may not wait for.",

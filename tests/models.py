@@ -299,6 +299,43 @@ def unsigned_litert(output: Path) -> None:
         output.write_bytes(converter.convert())
 
 
+def endless_litert(output: Path) -> None:
+    """A LiteRT network that never comes to an end."""
+
+    def forever(x: Any) -> Any:
+        tf = tensorflow()
+        return {"y": tf.while_loop(lambda _: True, lambda it: [it * 0.5], [x])[0]}
+
+    _litert_function(output, forever)
+
+
+def greedy_litert(output: Path) -> None:
+    """A LiteRT network that takes 64 MiB for each row."""
+    tf = tensorflow()
+
+    def fill(x: Any) -> Any:
+        return {"y": tf.fill(tf.stack([tf.shape(x)[0], 2**24]), 1.0)}
+
+    _litert_function(output, fill)
+
+
+def crashing_litert(output: Path) -> None:
+    """A LiteRT network that ends whoever runs it: a loop whose body is the loop itself."""
+    from ai_edge_litert import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    endless_litert(output)
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(output.read_bytes()))
+    loops = [
+        operator.builtinOptions
+        for operator in model.subgraphs[0].operators
+        if operator.builtinOptionsType == schema.BuiltinOptions.WhileOptions
+    ]
+    for loop in loops:
+        loop.bodySubgraphIndex = 0
+    output.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+
+
 def example(**features: float) -> Any:
     """A ``tf.Example`` with one float a feature."""
     from service.messages import example_pb2
@@ -338,6 +375,17 @@ def _save_function(folder: Path, function: Any, signature: list[Any]) -> None:
 
 def _save(folder: Path, module: Any, signatures: Mapping[str, Any]) -> None:
     tensorflow().saved_model.save(module, str(folder), signatures=dict(signatures))
+
+
+def _litert_function(output: Path, function: Any) -> None:
+    tf = tensorflow()
+    module = tf.Module()
+    module.f = tf.function(function, [tf.TensorSpec([None], name="x")])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [module.f.get_concrete_function()], module
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(converter.convert())
 
 
 def laborious(folder: Path, size: int = 512) -> None:

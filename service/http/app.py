@@ -10,6 +10,7 @@ import flask
 from werkzeug.exceptions import HTTPException
 
 from service.errors import NotReady
+from service.exchange import OBSERVE, is_observed
 from service.http.flask_messages import (
     current_exchange,
     keep_exchange,
@@ -85,6 +86,7 @@ def _add_recording(app: flask.Flask, parts: Parts) -> None:
                 request.remote_addr or "",
                 request.headers.get(REQUEST_ID_HEADER),
                 {name.lower(): it for name, it in request.headers},
+                observed=is_observed(request.headers.get(OBSERVE)),
             )
         keep_exchange(exchange)
         # A protocol's routes are its own: any method, any path below, its own errors.

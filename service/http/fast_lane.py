@@ -207,7 +207,9 @@ class FastLane:
         head = self._known.get(data[:end])
         if head is None or head.shortcut is None or len(data) != end + head.body_bytes:
             return False
-        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        exchange = self._exchanges.begin(
+            "POST", head.path, self._client, head.request_id, observed=head.observed
+        )
         body = data[end:]
         short = None if self._guard is None else self._refusal(self._guard, head, exchange)
         if short is None:
@@ -272,15 +274,19 @@ class FastLane:
 
     def _answer(self, head: Head, body: bytes) -> bytes | None:
         """The answer to a request; None if it is made elsewhere."""
-        exchange = self._exchanges.begin(
-            "POST", head.path, self._client, head.request_id, head.headers
-        )
+        exchange = self._begin(head)
         if self._guard is not None:
             refused = self._refusal(self._guard, head, exchange)
             if refused is not None:
                 self._exchanges.end(exchange, refused.status)
                 return self._framed(refused, exchange)
         return self._start(head, body, exchange)
+
+    def _begin(self, head: Head) -> Exchange:
+        return self._exchanges.begin(
+            *("POST", head.path, self._client, head.request_id, head.headers),
+            observed=head.observed,
+        )
 
     def _start(self, head: Head, body: bytes, exchange: Exchange) -> bytes | None:
         """The answer to a request that may come in; None if it is made elsewhere."""
@@ -370,7 +376,7 @@ class FastLane:
 
     def _expect_body(self, head: Head, part: bytes) -> bool:
         """Wait for the rest of a body; of a request that may not come in, gunicorn does not."""
-        exchange = self._exchanges.begin("POST", head.path, self._client, head.request_id)
+        exchange = self._begin(head)
         if self._guard is not None and self._refusal(self._guard, head, exchange) is not None:
             return False
         timer = self._lane.loop.call_later(self._lane.body_timeout_s, self._refuse_body)

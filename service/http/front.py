@@ -16,6 +16,7 @@ from a2wsgi import WSGIMiddleware
 
 from service.admission import Admission
 from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
+from service.exchange import OBSERVE, is_observed
 from service.http import gate
 from service.http.answering import Answering
 from service.http.messages import (
@@ -171,6 +172,7 @@ class Front:
 
     def _begin(self, scope: Scope) -> Exchange:
         request_id = _header(scope, REQUEST_ID_HEADER.lower().encode())
+        observe = _header(scope, OBSERVE.encode())
         client = scope.get("client")
         return self._exchanges.begin(
             scope["method"],
@@ -178,6 +180,7 @@ class Front:
             client[0] if client else "",
             request_id.decode("latin-1") if request_id is not None else None,
             _headers(scope) if self._exchanges.traces else {},
+            observed=is_observed(None if observe is None else observe.decode("latin-1")),
         )
 
     async def _send(self, send: Send, exchange: Exchange, response: Response) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from gunicorn_h1c import H1CProtocol
 
+from service.exchange import OBSERVE, is_observed
 from service.http.messages import REQUEST_ID_HEADER, Api, Request, find_api
 from service.security.guard import Asked, Guard, shown_by
 from service.security.scopes import Scope
@@ -43,6 +44,7 @@ class Head(msgspec.Struct, frozen=True):
         shortcut: What ``Api.shortcut`` gives for it.
         asked: What the guard is asked, but for what it needs to know of the connection; None
             where nothing is needed.
+        observed: Whether it is a real case.
     """
 
     api: Api
@@ -54,6 +56,7 @@ class Head(msgspec.Struct, frozen=True):
     request_id: str | None
     shortcut: Shortcut | None
     asked: Asked | None = None
+    observed: bool = True
 
 
 class Heads:
@@ -145,4 +148,7 @@ class Heads:
         shortcut = api.shortcut(Request("POST", path, query, headers)) if short else None
         own_id = headers.get(_REQUEST_ID)
         asked = None if needed is None else Asked(shown_by(headers), (), needed)
-        return Head(api, light, path, query, headers, int(length), own_id, shortcut, asked)
+        return Head(
+            *(api, light, path, query, headers, int(length), own_id, shortcut, asked),
+            observed=is_observed(headers.get(OBSERVE)),
+        )

@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +22,7 @@ import numpy as np
 
 from service.contract import LITERT_MODEL
 from service.errors import HearthError, VersionRefused
+from service.inference.apart import REFUSED, give_way
 from service.inference.comparison import difference, other_form, same_numbers, synthesise
 from service.inference.litert import LiteRT
 from service.inference.savedmodel import SavedModel, import_tensorflow
@@ -42,10 +41,6 @@ if TYPE_CHECKING:
     from service.inference.executor import Executor, Tensors
     from service.inference.signature import Signature
 
-REFUSED: Final = 3
-# The serving process goes before this one, in time and in memory.
-_NICENESS: Final = 10
-_OUT_OF_MEMORY_FIRST: Final = "1000"
 _REASON_LENGTH: Final = 300
 
 _LACKING: Final = re.compile(r"(?:TF Select|Custom) ops: (.+)")
@@ -228,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--for_service", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.for_service:
-        _serve_others_first()
+        give_way()
     samples = {} if given.samples is None else read_samples(given.samples)
     tags = given.saved_model_tags.split(",")
     try:
@@ -247,20 +242,6 @@ def _removed_on_failure(output: Path) -> Iterator[None]:
     except BaseException:
         output.unlink(missing_ok=True)
         raise
-
-
-def _serve_others_first() -> None:
-    """Give way to the service: slower, first to go where memory ends, gone when it is gone."""
-    os.nice(_NICENESS)
-    with contextlib.suppress(OSError):  # not on every system
-        Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_FIRST)
-    threading.Thread(target=_end_with_service, daemon=True).start()
-
-
-def _end_with_service() -> None:
-    # The service holds the other end and never writes: this returns when it has gone.
-    sys.stdin.read()
-    os._exit(REFUSED + 1)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,14 @@ import importlib.metadata
 import logging
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from service.contract import LITERT_MODEL, SAVED_MODEL, WARMUP
-from service.inference.conversion import REFUSED, NotConvertible, check_types, write_samples
+from service.inference.apart import REFUSED, STOPPED, Limits, TookTooMuch, run_apart
+from service.inference.conversion import NotConvertible, check_types, write_samples
 from service.inference.signature import callable_signatures, read_saved_model
 
 if TYPE_CHECKING:
@@ -43,10 +41,7 @@ _ABANDONED_S: Final = 86_400.0
 _DONE: Final = ".tflite"
 _REFUSED: Final = ".refused"
 _MAKING: Final = "making-"
-# Somebody wants this process gone; it was not its work that ended it.
-_STOPPED: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP})
 _PACKAGES: Final = ("tensorflow", "ai-edge-litert")
-_PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
 
 _log: Final = logging.getLogger("hearth.inference")
 
@@ -124,43 +119,21 @@ def convert_apart(
     Raises:
         NotConvertible: There is none, and why.
     """
-    command = [
-        sys.executable, "-m", "service.inference.conversion", str(version.resolve()),
-        str(output.resolve()), f"--saved_model_tags={','.join(tags)}",
+    arguments = [
+        str(version.resolve()), str(output.resolve()), f"--saved_model_tags={','.join(tags)}",
         f"--samples={samples.resolve()}", "--for_service",
     ]  # fmt: skip
     try:
-        done = _run(command, limit_s)
-    except subprocess.TimeoutExpired as error:
-        raise NotConvertible(f"the conversion took longer than {limit_s:g} s") from error
+        done = run_apart("service.inference.conversion", arguments, Limits(limit_s))
+    except TookTooMuch as error:
+        raise NotConvertible(f"the conversion {error}") from error
     if done.returncode == REFUSED:
         raise NotConvertible(done.stdout.strip().rpartition("\n")[2])
-    if done.returncode in _STOPPED:
+    if done.returncode in STOPPED:
         raise Interrupted("the conversion was stopped")
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2][:300]
         raise NotConvertible(f"the conversion ended with {done.returncode}: {last}")
-
-
-def _run(command: Sequence[str], limit_s: float) -> subprocess.CompletedProcess[str]:
-    # The process ends when the other end of its standard input is closed: with this one.
-    read_end, write_end = os.pipe()
-    try:
-        return subprocess.run(  # noqa: S603 - our own module, with paths of the models' folder
-            command,
-            stdin=read_end,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=limit_s,
-            check=False,
-            cwd=_PACKAGE_ROOT,
-            # Ctrl-C in a terminal is not for it.
-            start_new_session=True,
-        )
-    finally:
-        os.close(read_end)
-        os.close(write_end)
 
 
 def _kept(entry: Path) -> Path | None:

@@ -57,9 +57,11 @@ class Observations:
         self._handing_on = threading.Lock()
 
     def take(self, exchange: Exchange) -> None:
-        """Keep a request that has its answer, if a version computed something for it."""
+        """Keep a real case that has its answer, if a version computed something for it."""
         computed = exchange.computed
         if computed is None or exchange.outcome != "ok" or not self._observers:
+            return
+        if not exchange.observed:
             return
         if len(self._pending) >= _MOST:
             self._skip(exchange, exchange.rows)

@@ -86,9 +86,7 @@ def load_version(
             warm-up request.
     """
     seen = fingerprint(path)
-    if options.check is not None:
-        options.check(path)
-    contract = _described(path)
+    contract = check_files_of(path, options)
     declared = _declared(path, options.executor.tags, options.allowed_operations)
     records = () if options.read_warm_up is None else options.read_warm_up(path / WARMUP, declared)
     opened = open_executor(
@@ -116,6 +114,24 @@ def load_version(
     known = {**samples(records), **_golden_samples(version, golden)}
     observer = None if options.observer is None else options.observer(model, number)
     return replace(version, executor=_batching(version, asked, known, observer))
+
+
+def check_files_of(path: Path, options: LoadOptions) -> Contract | None:
+    """Check that a version's files are signed as asked, and those of its contract.
+
+    Args:
+        path: The version's folder.
+        options: How it is loaded.
+
+    Returns:
+        The contract, if it has one.
+
+    Raises:
+        VersionRefused: They are not.
+    """
+    if options.check is not None:
+        options.check(path)
+    return _described(path)
 
 
 def _asked(
@@ -241,6 +257,7 @@ def _compare(
     of_it = "" if signature == DEFAULT_SIGNATURE else f" of {signature}"
     try:
         version.signature(signature)  # says so if there is none
+        _require_inputs(version, signature, inputs)
         outputs = version.predict(signature, inputs)
     except HearthError as error:
         raise VersionRefused(f"the golden rows{of_it} cannot be run: {error.message}") from error
@@ -252,6 +269,13 @@ def _compare(
             )
         of_which = f" as {name}{of_it}" if of_it else ""
         _require_alike(of_which, outputs[name], values, tolerance)
+
+
+def _require_inputs(version: ModelVersion, signature: str, inputs: Tensors) -> None:
+    """Refuse a network that takes something else than the contract says."""
+    runs = version.executor.signatures.get(signature)
+    if runs is not None and runs.inputs.keys() != inputs.keys():
+        raise InvalidRequest(f"the network takes {sorted(runs.inputs)}, not {sorted(inputs)}")
 
 
 def _require_alike(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
 Fingerprint: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -28,14 +28,16 @@ def find_versions(base_path: Path) -> dict[int, Path]:
     Raises:
         OSError: The base path cannot be listed.
     """
-    return {
-        int(path.name): path
-        for path in sorted(base_path.iterdir())
-        if path.name.isascii()
-        and path.name.isdigit()
-        and int(path.name) <= _MAX_VERSION
-        and path.is_dir()
-    }
+    with os.scandir(base_path) as entries:
+        # A listing says of what kind most entries are; to ask for each by its name would find
+        # none where the storage goes away in between.
+        names = sorted(it.name for it in entries if _is_version(it.name) and it.is_dir())
+    base_path.stat()  # of links each was asked for: that counts only if the storage is there still
+    return {int(name): base_path / name for name in names}
+
+
+def _is_version(name: str) -> bool:
+    return name.isascii() and name.isdigit() and int(name) <= _MAX_VERSION
 
 
 def fingerprint(version: Path) -> Fingerprint:

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from service.arrivals import Arrivals
 from service.errors import DeadlineExceeded, InvalidRequest, Overloaded
+from service.exchange import OBSERVE, is_observed
 from service.security.certificates import names_of_call
 from service.security.guard import Asked, Guard, shown_by
 from service.security.scopes import RPC, Scope
@@ -119,7 +120,10 @@ class Calls:
 
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
             carrier = _carrier(context) if exchanges.traces else {}
-            exchange = exchanges.begin("gRPC", path, context.peer(), _request_id(context), carrier)
+            request_id, observed = _told(context)
+            exchange = exchanges.begin(
+                "gRPC", path, context.peer(), request_id, carrier, observed=observed
+            )
             exchange.protocol, exchange.route = service.protocol, method.route
             context.set_trailing_metadata(_trailing(exchange))
             self.under_way += 1
@@ -265,8 +269,12 @@ def _trailing(exchange: Exchange) -> tuple[tuple[str, str], ...]:
     return own if exchange.trace is None else (*own, (_TRACE, exchange.trace.context))
 
 
-def _request_id(context: grpc.aio.ServicerContext) -> str | None:
+def _told(context: grpc.aio.ServicerContext) -> tuple[str | None, bool]:
+    """The request id that the caller sent, and whether the call is a real case."""
+    request_id, observed = None, True
     for key, value in context.invocation_metadata() or ():
         if key == _REQUEST_ID and isinstance(value, str):
-            return value
-    return None
+            request_id = value
+        elif key == OBSERVE and isinstance(value, str):
+            observed = is_observed(value)
+    return request_id, observed

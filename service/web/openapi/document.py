@@ -16,15 +16,22 @@ from service.web.openapi.operation import SHARED_RESPONSES, SHARED_SCHEMAS
 from service.web.openapi.served import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from service.repository.repository import Repository
+    from service.security.scopes import Scope
 
 _DESCRIPTION: Final = (
     "Predictions over the protocols of TensorFlow Serving, Open Inference v2 (Triton, KServe), "
     "MLflow, SageMaker and Vertex AI, each with the same models and the same checks. "
     "Bodies may be compressed (Content-Encoding: gzip or deflate)."
 )
+
+# Either will do.
+_SCHEMES: Final[Mapping[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key or a token."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key."},
+}
 
 _TAGS: Final = (
     tensorflow_serving.TAG,
@@ -46,6 +53,9 @@ class Offered:
         default_model: The model that answers where a request names none.
         model_control: Whether callers may load and unload models.
         drift: Whether requests are held against the training.
+        feedback: Whether true values are taken.
+        needed: The scope that method and path need, None for none; where callers show keys or
+            tokens.
     """
 
     metrics_paths: tuple[str, ...] = ("/metrics",)
@@ -54,6 +64,8 @@ class Offered:
     default_model: str = ""
     model_control: bool = False
     drift: bool = False
+    feedback: bool = False
+    needed: Callable[[str, str], Scope | None] | None = None
 
 
 def document(repository: Repository, offered: Offered) -> dict[str, Any]:
@@ -69,20 +81,34 @@ def document(repository: Repository, offered: Offered) -> dict[str, Any]:
     for model in served:
         paths |= tensorflow_serving.paths(model, drift=offered.drift)
         paths |= open_inference.paths(model)
+        if offered.feedback:
+            paths |= tensorflow_serving.feedback_path(model)
     paths |= tensorflow_serving.index_paths()
     paths |= open_inference.server_paths(repository.names(), control=offered.model_control)
     paths |= invocations.paths(default)
     paths |= invocations.vertex_paths(
         offered.vertex_health_route, offered.vertex_predict_route, default
     )
+    components = {"schemas": SHARED_SCHEMAS, "responses": SHARED_RESPONSES}
+    if offered.needed is not None:
+        components = {**components, "securitySchemes": _SCHEMES}
+        _secure(paths, offered.needed)
     return {
         "openapi": "3.1.1",
         "info": {"title": "Hearth", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in _TAGS],
         "paths": dict(sorted(paths.items())),
-        "components": {"schemas": SHARED_SCHEMAS, "responses": SHARED_RESPONSES},
+        "components": components,
     }
+
+
+def _secure(paths: dict[str, Any], needed: Callable[[str, str], Scope | None]) -> None:
+    """Say of each operation what its caller is to show."""
+    for path, item in paths.items():
+        for method, it in item.items():
+            closed = needed(method.upper(), path) is not None
+            it["security"] = [{name: []} for name in _SCHEMES] if closed else []
 
 
 def _served(repository: Repository) -> Iterator[Served]:

@@ -30,6 +30,25 @@ _EXPLANATION: Final = {
     },
     "required": ["base", "price", "contributions", "error"],
 }
+_TRUTH: Final = {
+    "type": "object",
+    "properties": {
+        "request_id": {"type": "string", "minLength": 1},
+        "row": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+        "price": {"type": "number"},
+    },
+    "required": ["request_id", "price"],
+}
+_FEEDBACK: Final = {
+    "anyOf": [
+        {**_TRUTH, "not": {"required": ["feedback"]}},
+        {
+            "type": "object",
+            "properties": {"feedback": {"type": "array", "items": _TRUTH, "maxItems": 10_000}},
+            "required": ["feedback"],
+        },
+    ]
+}
 _STATUS: Final = {
     "type": "object",
     "properties": {
@@ -140,6 +159,26 @@ def _predict(served: Served, suffix: str, parameters: list[Any]) -> dict[str, An
         body=json_body(form, {"instances": [served.example]}),
         parameters=parameters,
     )
+
+
+def feedback_path(served: Served) -> dict[str, Any]:
+    """Where true values of a model are taken."""
+    answered = {
+        "type": "object",
+        "properties": {
+            "matched": {"type": "integer"},
+            "unmatched": {"type": "array", "items": {"type": "object"}},
+        },
+        "required": ["matched", "unmatched"],
+    }
+    given = operation(
+        TAG,
+        f"feedback_{served.name}",
+        "True values of what was predicted, by the request id of the answer.",
+        {"200": answer("How many predictions have one now.", answered), **errors(400, 404)},
+        body=json_body(_FEEDBACK, {"request_id": "house-7", "price": 24.0}),
+    )
+    return {f"/v1/models/{served.name}:feedback": {"post": given}}
 
 
 def _level(served: Served) -> dict[str, Any]:

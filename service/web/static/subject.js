@@ -53,12 +53,14 @@ export class Subject {
    * Ask for predictions.
    *
    * @param {any[]} instances
-   * @param {{ level?: number | null, signal?: AbortSignal }} [options]
+   * @param {{ level?: number | null, signal?: AbortSignal, real?: boolean }} [options]
+   *     Rows that are no real cases are not held against the training's, and not logged.
    * @returns {Promise<Answer[]>}
    */
-  async predict(instances, { level = null, signal } = {}) {
+  async predict(instances, { level = null, signal, real = false } = {}) {
     const body = level === null ? { instances } : { instances, level };
-    const { answer, version } = await ask(`${this.path}:predict`, { body, signal });
+    const headers = real ? {} : { "X-Observe": "no" };
+    const { answer, version } = await ask(`${this.path}:predict`, { body, headers, signal });
     return answer.predictions.map((it) => readAnswer(it, this.contract, version));
   }
 

@@ -55,6 +55,16 @@ def test_the_price_follows_a_slider_by_keyboard(visitor, service):
     expect(page).to_have_url(re.compile(f"LSTAT={moved:g}"))
 
 
+def test_rows_that_are_tried_are_said_to_be_no_real_cases(visitor):
+    asked = []
+    visitor.page.on("request", lambda it: asked.append(it) if PREDICT in it.url else None)
+    for part in ("try", "behaviour"):
+        visitor.open(part)
+
+    assert len(asked) > 1
+    assert {it.headers.get("x-observe") for it in asked} == {"no"}
+
+
 def test_at_most_one_request_is_under_way_and_the_last_one_counts(visitor, service):
     page = visitor.open("try", query=QUERY)
     under_way = most = count = 0

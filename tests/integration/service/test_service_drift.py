@@ -138,6 +138,44 @@ def test_every_way_to_ask_is_counted_once(service, way):
     assert rows_of(service) == before + rows
 
 
+# Down the fast lane, and with the further header through the front.
+LANES = {"lane": (), "front": ("TE: trailers",)}
+UNREAL = {
+    "v1": (PREDICT, {"instances": [ROW]}),
+    "v1 columns": (PREDICT, {"inputs": [ROW]}),
+    "v2": (INFER, {"inputs": [{**TENSOR, "data": ROW}]}),
+    "invocations": ("/invocations", {"inputs": [ROW]}),
+}
+
+
+@pytest.mark.parametrize("headers", LANES.values(), ids=LANES)
+@pytest.mark.parametrize(("path", "document"), UNREAL.values(), ids=UNREAL)
+def test_what_is_said_to_be_no_real_case_is_answered_but_not_counted(
+    service, headers, path, document
+):
+    before, body = rows_of(service), json.dumps(document).encode()
+    answered = metric(service, "hearth_requests_total", outcome="ok", model="housing")
+    further = ("Content-Type: application/json", *headers)
+
+    for _ in range(3):  # a head that is known by now has its shortcut
+        by_hand(service, post(body, *further, "X-Observe: no", path=path))
+    by_hand(service, post(body, *further, path=path))
+
+    wait_until(lambda: rows_of(service) >= before + 1, "the real one is counted")
+    assert rows_of(service) == before + 1
+    assert metric(service, "hearth_requests_total", outcome="ok", model="housing") >= answered + 4
+
+
+def test_a_call_that_is_said_to_be_no_real_case_is_not_counted(service):
+    before = rows_of(service)
+    with calling(service.grpc) as client:
+        for metadata in ((("x-observe", "no"),), ()):
+            client.prediction.Predict(price_of(ROW), timeout=20, metadata=metadata)
+
+    wait_until(lambda: rows_of(service) >= before + 1, "the real one is counted")
+    assert rows_of(service) == before + 1
+
+
 def test_what_is_refused_is_not_counted(service):
     before = rows_of(service)
     assert service.post(PREDICT, {"instances": [[6, 50, 101]]}).status == 400

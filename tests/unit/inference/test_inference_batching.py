@@ -15,7 +15,8 @@ from service.config_files import read_batching
 from service.errors import InvalidRequest, Overloaded
 from service.inference.batching import Batching
 from service.inference.batching_parameters import BatchingParameters
-from service.process import _batching, check_files
+from service.load_options import _batching
+from service.process import check_files
 from service.settings import Settings, SettingsError, parse
 from tests.servers import wait_until
 from tests.unit.service.fakes import signature, spec

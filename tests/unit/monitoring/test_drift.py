@@ -232,7 +232,9 @@ def test_what_was_answered_well_is_observed_once():
     observations, skipped = watched(eye)
     good, bad = asked(version(), [[1, 2, 3]]), asked(version(), [[1, 2, 3]])
     bad.outcome = "InternalError"
-    for it in (good, bad, Exchange("id", "GET", "/", "", 0.0)):
+    unreal = asked(version(), [[1, 2, 3]])
+    unreal.observed = False
+    for it in (good, bad, unreal, Exchange("id", "GET", "/", "", 0.0)):
         observations.take(it)
     observations.hand_on()
     observations.hand_on()

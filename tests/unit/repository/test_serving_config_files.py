@@ -8,7 +8,8 @@ import pytest
 
 from service.config_files import read_metrics_path, read_session, read_tls
 from service.errors import InvalidRequest
-from service.process import _channel_arguments, _load_options, check_files, initial_config
+from service.load_options import load_options
+from service.process import _channel_arguments, check_files, initial_config
 from service.repository.config import All, ModelConfig
 from service.settings import WITHOUT_EFFECT, Settings, SettingsError, knobs, parse
 
@@ -305,7 +306,7 @@ def test_a_session_config_that_makes_no_sense_is_refused_before_the_start(file, 
     ],
 )
 def test_flags_size_the_pools(flags, threads):
-    session = _load_options(parse(flags, {})).executor.session
+    session = load_options(parse(flags, {})).executor.session
 
     found = (session.intra_op_parallelism_threads, session.inter_op_parallelism_threads)
     assert found == threads

@@ -14,7 +14,7 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.errors import InvalidRequest, NotPossibleNow, NotReady, PayloadTooLarge
-from service.exchange import Exchange, Exchanges
+from service.exchange import Exchange, Exchanges, is_observed
 from service.monitoring.access_log import AccessLog, LogPolicy, parse_access_log
 from service.monitoring.metrics import LATENCY_BUCKETS_S, Metrics
 from service.shared import METRICS_VARIABLE
@@ -239,6 +239,16 @@ def test_any_other_request_id_is_replaced_by_a_new_one(given):
     assert given not in made
     assert len(set(made)) == 3
     assert all(it.isascii() and it.isprintable() for it in made)
+
+
+@pytest.mark.parametrize(
+    ("told", "observed"),
+    [(None, True), ("no", False), (" No ", False), ("", True), ("yes", True), ("nobody", True)],
+)
+def test_a_request_is_a_real_case_unless_its_caller_says_no(told, observed):
+    assert is_observed(told) is observed
+    begun = Exchanges(Sink()).begin("POST", "/", "", None, observed=is_observed(told))
+    assert begun.observed is observed
 
 
 def test_workers_do_not_share_request_ids():

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import msgspec
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from service.errors import InvalidRequest
+from service.monitoring.feedback import parse_feedback
+from service.security.scopes import Routes
 from service.web.openapi import Offered, document
-from tests.unit.service.fakes import Adder
+from service.web.openapi.served import Served
+from tests.unit.service.fakes import Adder, contract, version
 from tests.unit.service.test_service_http import Worker
 
 
@@ -48,6 +55,20 @@ def test_every_tag_is_announced(described):
     used = {it["tags"][0] for path in described["paths"].values() for it in path.values()}
 
     assert used <= {tag["name"] for tag in described["tags"]}
+
+
+def test_a_category_is_a_text_and_a_missing_value_null():
+    area = contract().features[0]
+    heat = msgspec.structs.replace(
+        area, name="heat", kind="category", categories=("gas", "oil"), missing="its own", unit=""
+    )
+    served = Served(replace(version(), contract=contract(features=(area, heat))), (1,), ())
+
+    form = served.by_name["properties"]["heat"]
+    assert served.by_name["required"] == ["RM"]
+    assert (form["type"], form["examples"]) == (["string", "null"], ["gas", "oil"])
+    assert form["default"] == served.example["heat"] == "gas"
+    assert form["description"] == "what RM means"
 
 
 def test_a_row_has_the_limits_of_the_contract(described):
@@ -108,3 +129,34 @@ def test_routes_of_settings_are_there_when_they_are_set(worker):
     assert errors_of(described) == []
     paths = ("/further", "/health/ai", "/predict/ai", "/v2/repository/models/{model}/load")
     assert set(paths) <= set(described["paths"])
+
+
+def test_where_keys_are_shown_it_says_which_routes_need_one(worker, described):
+    assert "securitySchemes" not in described["components"]
+    made = document(worker.repository, Offered(needed=Routes().needed))
+
+    assert errors_of(made) == []
+    assert set(made["components"]["securitySchemes"]) == {"bearer", "key"}
+    closed = [{"bearer": []}, {"key": []}]
+    assert made["paths"]["/v1/models/housing:predict"]["post"]["security"] == closed
+    assert made["paths"]["/metrics"]["get"]["security"] == closed
+    assert made["paths"]["/livez"]["get"]["security"] == []
+
+
+def test_true_values_are_described_where_they_are_taken(worker, described):
+    path = "/v1/models/housing:feedback"
+    assert path not in described["paths"]
+    made = document(worker.repository, Offered(feedback=True))
+
+    assert errors_of(made) == []
+    body = made["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    assert parse_feedback(body["example"])
+    form = Draft202012Validator(body["schema"])
+    truth = {"request_id": "a", "row": 2, "price": 1}
+    for good in (body["example"], {"feedback": []}, {"feedback": [truth]}):
+        assert form.is_valid(good)
+        parse_feedback(good)
+    for wrong in ({}, {"price": 1}, {"feedback": [{}]}, {**truth, "row": -1}, {"feedback": 1}):
+        assert not form.is_valid(wrong)
+        with pytest.raises(InvalidRequest):
+            parse_feedback(wrong)
