@@ -34,7 +34,7 @@ class Admission:
 
     Args:
         most_requests: Requests that may be in flight.
-        most_bytes: Bytes of their bodies, those that have not come whole included.
+        most_bytes: Bytes of their bodies, and of those that the front still reads.
 
     References:
         Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet switches,

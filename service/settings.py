@@ -352,7 +352,7 @@ class Settings:
         _whole(2, 1_000_000),
     )
     max_bytes_in_flight: int = _knob(
-        2**30, "Bytes of their bodies, and of those that have not come whole.", _whole(1, 2**50)
+        2**30, "Bytes of their bodies; more is refused.", _whole(1, 2**50)
     )
     max_body_bytes: int = _knob(
         64 * 2**20, "Bytes of a request's body; more is refused.", _whole(1, 2**31 - 1)
