@@ -219,6 +219,8 @@ def _texts(value: Any) -> tuple[str, ...]:
         return value, value.strip()
     if isinstance(value, bool):
         return str(value), str(value).lower()
+    if isinstance(value, int):
+        return str(value), f"{value}.0"
     if isinstance(value, float) and value.is_integer():
         return str(int(value)), str(value)
     return (str(value),)

@@ -26,7 +26,7 @@ TEST = 89  # the fifth of 442 rows
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     """The patients as they were measured; what is 0 in no row is never below 0."""
-    return load_diabetes(as_frame=True, scaled=False).frame
+    return load_diabetes(as_frame=True, scaled=False).frame.astype({"sex": int})
 
 
 @pytest.fixture(scope="module")
