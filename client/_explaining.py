@@ -66,6 +66,10 @@ def _remarks(found: Explanation, contract: Contract | None) -> list[str]:
 
 
 def _outside(it: Outside, unit: str) -> str:
+    if isinstance(it.value, str):
+        return (
+            f"{it.feature} is {it.value}, which was in no training row: taken for the mean of all"
+        )
     shown = "" if unit in {"", "1"} else f" {unit}"
     deviations = "" if it.deviations is None else f", {it.deviations:g} standard deviations"
     return (

@@ -15,18 +15,18 @@ class Outside:
 
     Attributes:
         feature: Its name.
-        value: The value.
-        minimum: The least value in training.
+        value: The value; of a category that the model does not know, its text.
+        minimum: The least value in training; None of a category, as are the next.
         maximum: The greatest.
         by: How far outside, in the feature's unit.
         deviations: The same in standard deviations of the training rows; None if they are 0.
     """
 
     feature: str
-    value: float
-    minimum: float
-    maximum: float
-    by: float
+    value: float | str
+    minimum: float | None
+    maximum: float | None
+    by: float | None
     deviations: float | None
 
 
@@ -91,15 +91,13 @@ def _numbers(part: Any) -> dict[str, float]:
 
 
 def _outside(part: Any) -> Outside:
-    deviations = part["deviations"]
-    return Outside(
-        feature=str(part["feature"]),
-        value=float(part["value"]),
-        minimum=float(part["minimum"]),
-        maximum=float(part["maximum"]),
-        by=float(part["by"]),
-        deviations=None if deviations is None else float(deviations),
+    value = part["value"]
+    minimum, maximum, by, deviations = (
+        None if part[key] is None else float(part[key])
+        for key in ("minimum", "maximum", "by", "deviations")
     )
+    known = value if isinstance(value, str) else float(value)
+    return Outside(str(part["feature"]), known, minimum, maximum, by, deviations)
 
 
 def _unusual(part: Any) -> Unusual:

@@ -136,6 +136,24 @@ class Feature(msgspec.Struct, frozen=True):
         """Whether a value may be missing."""
         return self.missing != REFUSED
 
+    def is_unknown(self, value: float) -> bool:
+        """Whether a number of a batch stands for a category that is none of those known."""
+        return self.is_category and value >= len(self.categories)
+
+    def written(self, value: float | None) -> float | str | None:
+        """A number of a batch as a caller who names it writes it; None for a missing one."""
+        if value is None or not self.is_category:
+            return value
+        return self._other if self.is_unknown(value) else self.categories[int(value)]
+
+    @property
+    def _other(self) -> str:
+        """A text that is none of the categories."""
+        text = "another"
+        while text in self.categories:
+            text += "?"
+        return text
+
 
 class Target(msgspec.Struct, frozen=True):
     """What the network predicts.

@@ -223,10 +223,12 @@ class Exchanges:
 
     Attributes:
         traces: Whether any may be traced.
+        ended: How many have ended, more or less: threads may count at once.
     """
 
     def __init__(self, sink: Sink, tracing: Tracing | None = None) -> None:
         self.traces = tracing is not None
+        self.ended = 0
         self._sink = sink
         self._tracing = tracing
         # Unique over workers and restarts, and cheap.
@@ -264,4 +266,5 @@ class Exchanges:
 
     def end(self, exchange: Exchange, status: int | str) -> None:
         """Its answer is made, with this HTTP status or the name of this gRPC code."""
+        self.ended += 1
         self._sink.finished(exchange, status, time.perf_counter() - exchange.started_s)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from service.repository.repository import Repository
 
 
@@ -14,13 +16,15 @@ class Health:
     Args:
         repository: Ready is who serves a version of some model; one that cannot be served
             must not take the others away.
+        crashing: Says that workers crash again and again; empty while they do not.
 
     Attributes:
         draining: Set once the worker goes down: it still answers, but is not ready.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, crashing: Callable[[], str] = str) -> None:
         self._repository = repository
+        self.crashing = crashing
         self.draining = False
 
     def problem(self) -> str:

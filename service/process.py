@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
+from service.admission import Admission
 from service.config_files import metrics_paths
 from service.errors import InvalidRequest, kinds
 from service.exchange import Exchange, Exchanges
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from ssl import SSLContext
 
+    from service.crashes import Crashes
     from service.http.messages import Api
     from service.monitoring.drift import Report
     from service.monitoring.observations import Observer
@@ -87,6 +89,7 @@ class Process:
     Args:
         settings: The knobs.
         agreement: What all workers agree on.
+        crashes: How workers before this one have fared; None where nobody counts.
 
     Attributes:
         settings: The knobs.
@@ -96,13 +99,15 @@ class Process:
         entrance: Who may come in.
     """
 
-    def __init__(self, settings: Settings, agreement: Agreement) -> None:
+    def __init__(
+        self, settings: Settings, agreement: Agreement, crashes: Crashes | None = None
+    ) -> None:
         self.settings = settings
         self.entrance = Entrance(settings)
         self._metrics = Metrics(serving=_serving_metrics(settings))
         self._trials = _trials(settings, agreement)
         self.repository = _repository(settings, self._metrics, self._trials)
-        self.health = Health(self.repository)
+        self.health = Health(self.repository, str if crashes is None else crashes.problem)
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
@@ -142,8 +147,9 @@ class Process:
         services = _services(
             settings, self.repository, allowed, lambda: self._exposition()[0], dataplane
         )
-        self.rpc = _rpc_server(settings, services, exchanges, self.health, self.entrance)
-        self._front = Front(create_app(self._parts), self._parts, settings)
+        admission = Admission(settings.max_requests_in_flight, settings.max_bytes_in_flight)
+        self.rpc = _rpc_server(settings, services, exchanges, self.health, self.entrance, admission)
+        self._front = Front(create_app(self._parts), self._parts, settings, admission)
         self._watcher = Watcher(
             self.repository,
             agreement,
@@ -154,6 +160,12 @@ class Process:
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """Answer one request."""
         return self._front(scope, receive, send)
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it has answered as many requests as one worker should."""
+        most = self.settings.max_requests
+        return bool(most) and self._parts.exchanges.ended >= most
 
     def lane(self, loop: AbstractEventLoop, limits: Mapping[str, int]) -> Lane:
         """What the fast lanes of all connections share.
@@ -477,6 +489,7 @@ def _rpc_server(
     exchanges: Exchanges,
     health: Health,
     entrance: Entrance,
+    admission: Admission,
 ) -> RpcServer | None:
     addresses = [f"unix:{settings.grpc_socket_path}"] if settings.grpc_socket_path else []
     if settings.port:
@@ -490,7 +503,7 @@ def _rpc_server(
         "grpc.max_send_message_length": -1,
         **dict(_channel_arguments(settings.grpc_channel_arguments)),
     }
-    calls = Calls(exchanges, threads, entrance.rpc)
+    calls = Calls(exchanges, threads, entrance.rpc, admission)
     return RpcServer(addresses, services, calls, health, [*options.items()], entrance.rpc_tls)
 
 

@@ -342,6 +342,18 @@ class Settings:
     grpc_channel_arguments: str = _knob(
         "", "Channel arguments of gRPC: name=value,name=value.", _channel_arguments
     )
+    max_connections: int = _knob(
+        10_000, "HTTP connections of a worker; more is refused with 503.", _whole(1, 1_000_000)
+    )
+    max_requests_in_flight: int = _knob(
+        2048,
+        "Requests of a worker that wait for a thread, a batch or their network; more is refused. "
+        "A client may have as many as are left.",
+        _whole(2, 1_000_000),
+    )
+    max_bytes_in_flight: int = _knob(
+        2**30, "Bytes of their bodies; more is refused.", _whole(1, 2**50)
+    )
     max_body_bytes: int = _knob(
         64 * 2**20, "Bytes of a request's body; more is refused.", _whole(1, 2**31 - 1)
     )
@@ -352,6 +364,17 @@ class Settings:
         30.0, "Seconds that a client may take to send a request's body.", _real(0.1, 3600)
     )
     keepalive_s: int = _knob(75, "Seconds that an idle connection is kept open.", _whole(0, 86400))
+    keepalive_min_s: float = _knob(
+        1.0,
+        "Seconds without a request after which a stop closes a connection: a client that asks "
+        "again and again may have sent the next.",
+        _real(0, 3600),
+    )
+    max_requests: int = _knob(
+        0,
+        "Requests after which a worker is replaced by a new one, without a gap; 0 for never.",
+        _whole(0, 10**12),
+    )
     shutdown_delay_s: float = _knob(
         0.0,
         "Seconds on SIGTERM in which readiness is already 503 but requests are still taken.",

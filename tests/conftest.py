@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import penguins
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -15,7 +17,21 @@ ROOT = Path(__file__).parent.parent
 def housing_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with ``housing/1``, trained once by the default recipe. Not to be changed."""
     models = tmp_path_factory.mktemp("models")
-    command = [sys.executable, "-m", "training", "--models", str(models)]
+    train(["--models", str(models)])
+    return models
+
+
+@pytest.fixture(scope="session")
+def penguin_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with ``penguins/1``, and what its training said as the file ``said``."""
+    models = tmp_path_factory.mktemp("penguins")
+    (models / "said").write_text(train(penguins.line(models)))
+    return models
+
+
+def train(arguments: list[str]) -> str:
+    """Run the command of training; gives what it said."""
+    command = [sys.executable, "-m", "training", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return models
+    return done.stdout

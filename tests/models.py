@@ -386,3 +386,16 @@ def _litert_function(output: Path, function: Any) -> None:
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(converter.convert())
+
+
+def laborious(folder: Path, size: int = 512) -> None:
+    """A model whose every call multiplies large matrices: some milliseconds on a CPU."""
+    tf = tensorflow()
+
+    def labour(x: Any) -> dict[str, Any]:
+        matrix = tf.fill([size, size], x[0] / size)
+        for _ in range(3):
+            matrix = tf.matmul(matrix, matrix)
+        return {"y": x + 0.0 * matrix[0, 0]}
+
+    _save_function(folder, labour, [tf.TensorSpec([None], tf.float32, "x")])

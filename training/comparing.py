@@ -191,8 +191,9 @@ def sentences(compared: Compared) -> list[str]:
     paired, one, other = compared.paired, compared.one.version.name, compared.other.version.name
     return [
         (
-            f"On {paired.rows} rows that taught neither, {one} errs by {paired.mae:.3f} "
-            f"{compared.unit} in the mean and {other} by {paired.mae_before:.3f}: "
+            f"On {paired.rows} rows that taught neither, {one} errs by {paired.mae:.3f}"
+            f"{compared.unit and f' {compared.unit}'} in the mean and {other} by "
+            f"{paired.mae_before:.3f}: "
             f"{estimate(paired.difference, '+.3f')}, with the 95 % interval of the difference."
         ),
         (
@@ -242,8 +243,8 @@ def _errors(compared: Compared, theme: plots.Theme) -> bytes:
         axes.plot([0, end], [0, end], color=theme.quiet, linewidth=1, label="equal")
         axes.scatter(other.errors, one.errors, s=18, alpha=0.7, color=theme.first, linewidths=0)
         axes.set(
-            xlabel=f"{other.version.name}, {compared.unit}",
-            ylabel=f"{one.version.name}, {compared.unit}",
+            xlabel=", ".join(filter(None, (other.version.name, compared.unit))),
+            ylabel=", ".join(filter(None, (one.version.name, compared.unit))),
             xlim=(0, end),
             ylim=(0, end),
             aspect="equal",

@@ -124,13 +124,18 @@ def named_after(data: Path, target: str | None) -> str:
     """The name of a model that nobody names: a table of one's own gives its own."""
     if not target:
         return "housing"
-    return _NOT_NAME.sub("_", data.stem).lstrip("_.-") or "model"
+    return _NOT_NAME.sub("_", _unpacked(data).stem).lstrip("_.-") or "model"
 
 
 def described_beside(data: Path) -> Path | None:
     """The file beside a table that describes its columns, if it is there."""
-    beside = data.with_suffix(_COLUMNS)
+    beside = _unpacked(data).with_suffix(_COLUMNS)
     return beside if beside.exists() else None
+
+
+def _unpacked(data: Path) -> Path:
+    """A table's path without the ending that says that it is compressed."""
+    return data.with_suffix("") if data.suffix == ".gz" else data
 
 
 def _columns(given: dict[str, Any], reader: argparse.ArgumentParser) -> Path | None:

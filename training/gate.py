@@ -62,7 +62,8 @@ def say(gate: Gate, unit: str) -> str:
         "" if change.low is None else f" (95 % interval {change.low:+.3f} to {change.high:+.3f})"
     )
     return (
-        f"MAE {gate.mae:.3f} against {gate.mae_before:.3f} {unit} of version {gate.against} on "
+        f"MAE {gate.mae:.3f} against {gate.mae_before:.3f}{unit and f' {unit}'} of version "
+        f"{gate.against} on "
         f"{gate.rows} test rows: {change.value:+.3f}{interval}, p {gate.p_value:.2g}"
     )
 

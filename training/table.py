@@ -158,7 +158,7 @@ def _checks(column: Column) -> list[pa.Check]:
         pa.Check(
             lambda text: not _is_beyond(_number(text), column),
             element_wise=True,
-            error=f"outside {column.limits} {column.unit}",
+            error=f"outside {column.limits} {column.unit}".rstrip(),
         ),
     ]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor
 
+    from service.admission import Admission, Place
     from service.exchange import Exchange
     from service.http.messages import Api, Request
     from service.protocols.inference import Inference
@@ -23,12 +24,16 @@ class Pending:
     """An answer that is made elsewhere.
 
     Attributes:
+        place: What it takes up until then; none if nobody counts.
         tell: Called on the event loop once it can be had, or was given up; to be set at once.
     """
 
-    __slots__ = ("_finish", "_future", "_given_up", "tell")
+    __slots__ = ("_finish", "_future", "_given_up", "place", "tell")
 
-    def __init__(self, finish: Callable[[Future[Any]], Response]) -> None:
+    def __init__(
+        self, finish: Callable[[Future[Any]], Response], place: Place | None = None
+    ) -> None:
+        self.place = place
         self.tell: Callable[[], None] = lambda: None
         self._finish = finish
         self._future: Future[Any] | None = None
@@ -75,13 +80,15 @@ class Answering:
 
     Args:
         threads: Where requests run that the event loop may not wait for.
+        admission: Says how much may be in flight; None for any amount.
 
     Attributes:
         pending: How many answers are being made elsewhere.
     """
 
-    def __init__(self, threads: Executor) -> None:
+    def __init__(self, threads: Executor, admission: Admission | None = None) -> None:
         self.pending = 0
+        self._admission = admission
         self._threads = threads
         self._to_join: list[tuple[Inference[Response], Pending]] = []
         self._arrived: deque[Pending] = deque()
@@ -98,15 +105,18 @@ class Answering:
             exchange: Where what is learnt of it is noted.
             light: What ``Api.is_light`` says of its head.
         """
-        if not light or len(request.body) > QUICK_BYTES:
-            return self._in_thread(lambda: _in_turn(api, request, exchange))
+        size = len(request.body)
         try:
+            if not light or size > QUICK_BYTES:
+                place = self._take(exchange, size)
+                return self._in_thread(lambda: _in_turn(api, request, exchange), place)
             step = api.begin(request, exchange)
             if isinstance(step, Response):
                 return step
             executor = step.version.executor
             if executor.quick:
                 return step.run()
+            place = self._take(exchange, size)
         except Exception as error:  # noqa: BLE001 - the one boundary: every error gets its answer
             return api.fail(error, request, exchange)
 
@@ -117,11 +127,14 @@ class Answering:
                 return api.fail(error, request, exchange)
 
         if executor.joins:
-            return self._join(step, Pending(finish))
-        return self._in_thread(lambda: _whole(api, request, exchange, step))
+            return self._join(step, Pending(finish, place))
+        return self._in_thread(lambda: _whole(api, request, exchange, step), place)
 
-    def _in_thread(self, answer: Callable[[], Response]) -> Pending:
-        pending = Pending(lambda future: future.result())
+    def _take(self, exchange: Exchange, size: int) -> Place | None:
+        return None if self._admission is None else self._admission.take(exchange, size)
+
+    def _in_thread(self, answer: Callable[[], Response], place: Place | None) -> Pending:
+        pending = Pending(lambda future: future.result(), place)
         self.pending += 1
         arrived = self._arrival()
         pending.wait_for(lambda: self._threads.submit(answer), arrived)
@@ -158,7 +171,10 @@ class Answering:
         self._woken = False
         while self._arrived:
             self.pending -= 1
-            self._arrived.popleft().tell()
+            pending = self._arrived.popleft()
+            if self._admission is not None and pending.place is not None:
+                self._admission.give(pending.place)
+            pending.tell()
 
 
 def _in_turn(api: Api, request: Request, exchange: Exchange) -> Response:

@@ -116,15 +116,23 @@ def _add_operations(app: flask.Flask, parts: Parts) -> None:
         current_exchange().route = "readyz"
         problem = parts.health.problem()
         if not problem:
-            problems = parts.repository.problems()
-            told = {"ready": True, "problems": problems} if problems else {"ready": True}
-            return to_flask(Response(200, json_body.encode(told)))
+            return to_flask(Response(200, json_body.encode(_ready(parts))))
         current_exchange().outcome = NotReady.__name__
         current_exchange().error = problem
         return to_flask(Response(503, json_body.encode({"ready": False, "reason": problem})))
 
     for path, published in parts.metrics.items():
         app.add_url_rule(path, f"metrics {path}", partial(_metrics, published))
+
+
+def _ready(parts: Parts) -> dict[str, object]:
+    """What is told by a worker that is ready: what is amiss all the same."""
+    told: dict[str, object] = {"ready": True}
+    if problems := parts.repository.problems():
+        told["problems"] = problems
+    if crashing := parts.health.crashing():
+        told["crashing"] = crashing
+    return told
 
 
 def _metrics(published: Callable[[str], tuple[bytes, str]]) -> flask.Response:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from a2wsgi import WSGIMiddleware
 
+from service.admission import Admission
 from service.errors import DeadlineExceeded, HearthError, PayloadTooLarge, RequestTimeout
 from service.exchange import OBSERVE, is_observed
 from service.http import gate
@@ -57,16 +59,29 @@ class Front:
         flask: Every route there is.
         parts: What the Flask application is made from, for the quick ones.
         settings: Limits.
+        admission: Says how much may be in flight; one of its own by default.
 
     Attributes:
         health: Set ``draining`` there when the worker goes down.
-        answering: Begins answers; its threads are Flask's.
+        answering: Begins answers, in threads that are not Flask's: while all of those are at work,
+            health and metrics still answer.
     """
 
-    def __init__(self, flask: Flask, parts: Parts, settings: Settings) -> None:
+    def __init__(
+        self,
+        flask: Flask,
+        parts: Parts,
+        settings: Settings,
+        admission: Admission | None = None,
+    ) -> None:
+        if admission is None:
+            most = settings.max_requests_in_flight, settings.max_bytes_in_flight
+            admission = Admission(*most)
         self.health = parts.health
         self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.rest_api_num_threads)
-        self.answering = Answering(self._flask.executor)
+        self._threads = ThreadPoolExecutor(settings.rest_api_num_threads, "rest")
+        self._admission = admission
+        self.answering = Answering(self._threads, admission)
         self._apis = parts.apis
         self._exchanges = parts.exchanges
         self._guard = parts.guard
@@ -119,6 +134,7 @@ class Front:
 
         The event loop must run meanwhile: a thread hands its answer over to it.
         """
+        self._threads.shutdown(wait=True, cancel_futures=True)
         self._flask.executor.shutdown(wait=True, cancel_futures=True)
 
     async def _answer(self, send: Send, api: Api, request: Request, exchange: Exchange) -> None:
@@ -195,15 +211,22 @@ class Front:
 
     async def _collect(self, receive: Receive) -> bytes:
         body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _ClientLeft
-            body += message.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                raise self._too_large(f"more than {self._max_body_bytes} bytes")
-            if not message.get("more_body", False):
-                return bytes(body)
+        held = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _ClientLeft
+                part = message.get("body", b"")
+                self._admission.hold(len(part))
+                held += len(part)
+                body += part
+                if len(body) > self._max_body_bytes:
+                    raise self._too_large(f"more than {self._max_body_bytes} bytes")
+                if not message.get("more_body", False):
+                    return bytes(body)
+        finally:
+            self._admission.release(held)
 
     def _too_large(self, size: str) -> PayloadTooLarge:
         return PayloadTooLarge(f"the body has {size}, the limit is {self._max_body_bytes}")

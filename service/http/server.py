@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
+from service.crashes import Crashes
+from service.http.master import Master
 from service.monitoring import metrics
 from service.process import Process
 
@@ -41,6 +43,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._settings = settings
         self._agreement = agreement
         self._announce = announce
+        self._crashes = Crashes()
         super().__init__()
 
     def load_config(self) -> None:
@@ -50,7 +53,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Process:
         """Put a worker together; called in the worker, after the fork."""
-        return Process(self._settings, self._agreement)
+        return Process(self._settings, self._agreement, self._crashes)
+
+    def run(self) -> None:
+        """Serve until told to stop; ends by ``SystemExit``."""
+        Master(self, self._crashes).run()
 
     def _options(self) -> dict[str, Any]:
         settings = self._settings

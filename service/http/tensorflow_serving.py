@@ -181,8 +181,11 @@ class TensorFlowServing(Api):
         exchange.answers(version)
         name = request.signature_name
         signature = version.signature(name)
-        inputs = tensorflow_serving.to_inputs(request, signature, version.feature_names(signature))
-        explained = version.explain(name, inputs)
+        names = version.feature_names(signature)
+        inputs = tensorflow_serving.to_inputs(request, signature, names)
+        explained = version.explain(
+            name, inputs, lambda *place: tensorflow_serving.written(request, names, *place)
+        )
         exchange.rows = len(explained)
         return self._of(version, explanations.encode_explanations(explained))
 

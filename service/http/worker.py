@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 from service.http.fast_lane import FastLane
 from service.http.front import CERTIFICATE
 from service.http.messages import JSON
+from service.http.stage import Stage
 from service.protocols import json_body
 from service.security.certificates import names_of
 
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 
 _HEARTBEAT_S: Final = 1.0
 _DRAIN_POLL_S: Final = 0.02
+# Share of the connections there may be from which idle ones are not kept long.
+_CROWDED: Final = 0.9
+# Open files of a worker that are no connections of HTTP.
+_OTHER_FILES: Final = 256
 # Seconds after which a thread that computes lets the event loop have the interpreter.
 _SWITCH_S: Final = 0.0005
 # Objects made and not freed between rounds of the garbage collector over the youngest, and
@@ -58,6 +64,7 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._holds_part = False
         self._asked = False
         self._active = False
+        self._refused = False
         self._idle_since_s = 0.0
         self._certificate: tuple[str, ...] = ()
 
@@ -77,6 +84,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Begin; the first head is due."""
         self._connections.add(self)
         super().connection_made(transport)
+        if len(self._connections) > self.worker.most_connections:
+            self._refuse()
+            return
         if self._request_ready is not None:  # else it speaks HTTP/2
             peer = transport.get_extra_info("peername")
             client = peer[0] if isinstance(peer, tuple) else ""
@@ -88,8 +98,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: what is for the fast lane is answered there, the rest is gunicorn's."""
+        if self._refused:
+            return
+        self._active = True
         if self._in_lane or self._enter_lane():
-            self._active = True
             data = self._lane.receive(data)  # type: ignore[union-attr]  # it is in it
             if data:
                 self._hand_over(data)
@@ -112,6 +124,18 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             self._active, self._idle_since_s = False, now_s
         elif self._in_lane and now_s - self._idle_since_s > limit_s:
             self.close_idle()
+
+    def rests(self, now_s: float, limit_s: float) -> bool:
+        """Whether no request has come for so long, to the next heartbeat."""
+        return not self._active and now_s - self._idle_since_s > limit_s
+
+    def _refuse(self) -> None:
+        """There is no room for it; its caller may come again."""
+        self._refused = True
+        most = self.worker.most_connections
+        message = f"{most} connections are open, which is the limit"
+        self._send_error_response(503, message, [("Retry-After", "1")])
+        self.transport.close()
 
     def _enter_lane(self) -> bool:
         """Take to the lane, if gunicorn holds no byte of a request and owes no answer."""
@@ -208,6 +232,13 @@ def _spare_the_collector() -> None:
     gc.set_threshold(*_COLLECTOR)
 
 
+def _room(wanted: int) -> int:
+    """How many connections there may be: as many as are wanted, or the files allow."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return wanted if most == resource.RLIM_INFINITY else min(wanted, most - _OTHER_FILES)
+
+
 class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     """One worker process."""
 
@@ -215,6 +246,8 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
         self.lane: Lane
+        self.stage = Stage()
+        self.most_connections = 0
         self._stopping: asyncio.Event | None = None
 
     @property
@@ -230,6 +263,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     def handle_exit_signal(self) -> None:
         """SIGTERM: end in order."""
         self.process.health.draining = True
+        self.stage.worn()
         for connection in self.connections:
             connection.leave_lane()
         delay_s = self.process.settings.shutdown_delay_s
@@ -247,12 +281,15 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
 
     async def _serve(self) -> None:
         self._stopping = asyncio.Event()
+        # The master holds them back; a loop that does not run yet would lose them.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGQUIT})
         heart = self.loop.create_task(self._beat())
         counting = self.loop.create_task(self._hand_on_metrics())
         try:
             await self._begin()
             await self._stopping.wait()
             await self._drain()
+            self.stage.ended()
         finally:
             heart.cancel()
             counting.cancel()
@@ -264,6 +301,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             _spare_the_collector()
             sys.setswitchinterval(_SWITCH_S)
             await self._listen()
+            self.stage.up()
         except Exception as error:
             # Another worker would fail alike: the master is told to give up.
             self.log.exception("the worker cannot start")
@@ -276,14 +314,18 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             if self.ppid != os.getppid():
                 self._stop()
             now_s = self.loop.time()
+            crowded = len(self.connections) > _CROWDED * self.most_connections
+            limit_s = self.process.settings.keepalive_min_s if crowded else self.cfg.keepalive
             for connection in list(self.connections):
-                connection.close_if_idle(now_s, self.cfg.keepalive)
+                connection.close_if_idle(now_s, limit_s)
             await asyncio.sleep(_HEARTBEAT_S)
 
     async def _hand_on_metrics(self) -> None:
         lag_s = 0.0
         while True:
             self.process.hand_on_metrics(lag_s)
+            if self.process.is_worn:
+                self.stage.worn()
             due_s = self.loop.time() + _METRICS_S
             await asyncio.sleep(_METRICS_S)
             lag_s = max(0.0, self.loop.time() - due_s)
@@ -291,6 +333,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     async def _listen(self) -> None:
         names = ("limit_request_line", "limit_request_fields", "limit_request_field_size")
         self.lane = self.process.lane(self.loop, {it: getattr(self.cfg, it) for it in names})
+        self.most_connections = _room(self.process.settings.max_connections)
         tls = self.process.tls_context()
         for listener in self.sockets:
             server = await self.loop.create_server(
@@ -299,6 +342,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             self.servers.append(server)
 
     async def _drain(self) -> None:
+        await asyncio.sleep(0)  # a connection that the kernel has taken is taken here too
         for server in self.servers:
             server.close()
         grace_s = 0.0 if self._quick_shutdown else self.process.settings.graceful_timeout_s
@@ -317,9 +361,14 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
             self.log.warning("requests whose clients have left are still at work")
 
     async def _drain_connections(self, deadline_s: float) -> None:
+        rest_s = self.process.settings.keepalive_min_s
+        patient_until_s = self.loop.time() + rest_s
         while self.connections and not self._quick_shutdown and self.loop.time() < deadline_s:
+            now_s = self.loop.time()
             for connection in list(self.connections):
-                connection.close_idle()
+                # Whoever asks again and again may have sent the next request already.
+                if now_s > patient_until_s or connection.rests(now_s, rest_s):
+                    connection.close_idle()
             await asyncio.sleep(_DRAIN_POLL_S)
         if self.connections:
             self.log.warning("closing %d unfinished connections", len(self.connections))

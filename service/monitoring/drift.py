@@ -56,7 +56,7 @@ class ColumnDrift(msgspec.Struct, frozen=True):
         out_of_range: Rows whose value is outside the training's least and greatest, or a
             category that it had not; of numbers they count in the outermost bins too.
         edges: Bounds of the bins; of a category there are none.
-        categories: Of a category, what its bins are.
+        categories: Of a category, what its bins are; the bin behind them is of any other.
         shares: Each bin's share of the rows; empty where there are none.
         training_shares: The training's.
         training_rows: Rows that those were counted in.
@@ -196,7 +196,9 @@ class Column:
         and what is not the one value of a column that had only one, has bins of its own.
         """
         there = np.array(self.training.shares) * self.training.rows
-        if self.categories or len(there) == 1:
+        if self.categories:
+            return counts[1:_MISSING], np.append(there, 0.0)
+        if len(there) == 1:
             return counts[:_MISSING], np.concatenate([[0.0], there, [0.0]])
         here = counts[1:_ABOVE].copy()
         here[0] += counts[_BELOW]
@@ -320,8 +322,7 @@ def _columns(contract: Contract) -> list[Column]:
     """What can be compared: the features, and the price, whose distribution is told in bins."""
     features = contract.features
     columns = [
-        Column(it.name, it.training, place, tuple(getattr(it, "categories", ())))
-        for place, it in enumerate(features)
+        Column(it.name, it.training, place, it.categories) for place, it in enumerate(features)
     ]
     if contract.target.predicted is not None:
         columns.append(Column(contract.output, contract.target.predicted, len(features)))

@@ -263,6 +263,27 @@ def to_inputs(
     raise InvalidRequest("Missing 'inputs' or 'instances' key")
 
 
+def written(request: InferenceRequest, feature_names: Sequence[str], row: int, column: int) -> str:
+    """What a request that ``to_inputs`` has read has in one place of the batch, as text.
+
+    Args:
+        request: The request.
+        feature_names: As for ``to_inputs``.
+        row: The row of the batch.
+        column: Its column.
+    """
+    name = feature_names[column]
+    given: Any = request.document.get("instances", request.document.get("inputs"))
+    if isinstance(given, dict):
+        if name in given:
+            return str(given[name][row])
+        (given,) = given.values()
+    one = (given.plain() if isinstance(given, NumberBlock) else given)[row]
+    if isinstance(one, dict) and name not in one:
+        (one,) = one.values()
+    return str(one[name] if isinstance(one, dict) else one[column])
+
+
 def encode_predict(outputs: Tensors, *, by_row: bool) -> bytes:
     """Write a predict answer.
 

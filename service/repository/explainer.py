@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    # What a caller wrote in a row and a column, both by number.
+    Written = Callable[[int, int], str]
+
     from service.contract import Background, Contract, Feature
     from service.inference.executor import Executor, Tensors
     from service.inference.explaining import Model, Shares
@@ -42,19 +45,19 @@ class Outside(msgspec.Struct, frozen=True):
 
     Attributes:
         feature: Its name.
-        value: The value.
-        minimum: The least value in training.
+        value: The value; of a category that the model does not know, the caller's text.
+        minimum: The least value in training; None of a category.
         maximum: The greatest.
         by: How far outside, in the feature's unit.
         deviations: The same in standard deviations of the training rows; None if they are 0.
     """
 
     feature: str
-    value: float
-    minimum: float
-    maximum: float
-    by: float
-    deviations: float | None
+    value: float | str
+    minimum: float | None = None
+    maximum: float | None = None
+    by: float | None = None
+    deviations: float | None = None
 
 
 class Unusual(msgspec.Struct, frozen=True):
@@ -98,14 +101,14 @@ class Dependence(msgspec.Struct, frozen=True):
 
     Attributes:
         unit: The feature's unit.
-        grid: Its values, rising, the training rows' deciles among them.
+        grid: Its values, rising, the training rows' deciles among them; or its categories.
         price: Mean price of the background rows with each.
         lines: The prices of single background rows with each.
-        deciles: The deciles of the training rows.
+        deciles: The deciles of the training rows; categories have none.
     """
 
     unit: str
-    grid: list[float]
+    grid: list[float] | list[str]
     price: list[float]
     lines: list[list[float]]
     deciles: list[float]
@@ -195,13 +198,13 @@ class _Form:
 
 
 def _form(name: str, signature: Signature, contract: Contract) -> _Form:
-    columns = () if contract.input in signature.inputs else contract.feature_names
+    columns = () if contract.input in signature.inputs else contract.input_names
     wanted = {contract.input} if not columns else set(columns)
     numbers = all(it.is_float32 for it in signature.inputs.values())
     if signature.inputs.keys() != wanted or not numbers:
         raise InvalidRequest(
             f"signature {name} cannot be explained: it takes {', '.join(signature.inputs)}, not "
-            f"the features as numbers ({contract.input}, or {', '.join(contract.feature_names)})"
+            f"the features as numbers ({contract.input}, or {', '.join(contract.input_names)})"
         )
     outputs = list(signature.outputs)
     output = contract.output if contract.output in outputs else outputs[0]
@@ -237,11 +240,12 @@ class Explainer:
         self._scales = np.array(background.scales, np.float64)
         self.shapley = Shapley(self._model, self._rows)
 
-    def explain(self, inputs: Tensors) -> list[Explanation]:
+    def explain(self, inputs: Tensors, written: Written | None = None) -> list[Explanation]:
         """Explain the prices of instances that the contract allows.
 
         Args:
             inputs: An array for every input of the signature.
+            written: What names a category that the model does not know.
 
         Raises:
             InvalidRequest: There are more than may be explained at once.
@@ -249,7 +253,8 @@ class Explainer:
         batch = self._form.batch(inputs)
         self._check_count(len(batch))
         shares = self.shapley.explain(batch)
-        return [self._explanation(*it) for it in zip(batch, shares, strict=True)]
+        outside = [self._outside(place, row, written) for place, row in enumerate(batch)]
+        return [self._explanation(*it) for it in zip(batch, shares, outside, strict=True)]
 
     @cached_property
     def dependence(self) -> Mapping[str, Dependence]:
@@ -274,7 +279,9 @@ class Explainer:
                 f"{len(self._rows)} background rows)"
             )
 
-    def _explanation(self, row: NDArray[np.float32], shares: Shares) -> Explanation:
+    def _explanation(
+        self, row: NDArray[np.float32], shares: Shares, outside: list[Outside]
+    ) -> Explanation:
         names, base = self._contract.feature_names, self.shapley.base
         digits = _decimals(max(abs(base), abs(shares.price)))
         errors = [_rounded(it, digits) for it in shares.errors.tolist()]
@@ -284,14 +291,22 @@ class Explainer:
             price=float(str(np.float32(shares.price))),  # as ``:predict`` writes it
             contributions=dict(zip(names, added, strict=True)),
             error=max(errors),
-            outside=self._outside(row),
+            outside=outside,
             unusual=self._unusual(row),
             errors={} if self.shapley.is_exact else dict(zip(names, errors, strict=True)),
         )
 
-    def _outside(self, row: NDArray[np.float32]) -> list[Outside]:
-        found = zip(self._contract.features, row, strict=True)
-        return [it for it in (_outside(*pair) for pair in found) if it is not None]
+    def _outside(
+        self, place: int, row: NDArray[np.float32], written: Written | None
+    ) -> list[Outside]:
+        found: list[Outside | None] = []
+        for column, (feature, value) in enumerate(zip(self._contract.features, row, strict=True)):
+            if feature.is_unknown(value):
+                text = written(place, column) if written else str(feature.written(value))
+                found.append(Outside(feature.name, text))
+            elif not feature.is_category:
+                found.append(_beyond(feature, value))
+        return [it for it in found if it is not None]
 
     def _unusual(self, row: NDArray[np.float32]) -> Unusual | None:
         limit, false_alarms = self._background.distance_limit, self._background.false_alarms
@@ -309,10 +324,10 @@ class Explainer:
         digits = _decimals(float(np.abs(found.price).max()))
         return Dependence(
             unit=feature.unit,
-            grid=grid,
+            grid=list(feature.categories) if feature.is_category else grid,
             price=[_rounded(it, digits) for it in found.price.tolist()],
             lines=[[_rounded(it, digits) for it in line] for line in found.lines.tolist()],
-            deciles=list(feature.training.deciles),
+            deciles=[] if feature.is_category else list(feature.training.deciles),
         )
 
 
@@ -327,10 +342,8 @@ def _in_turn(model: Model) -> Model:
     return run
 
 
-def _outside(feature: Feature, value: np.float32) -> Outside | None:
-    """How far a value lies outside training, if it does; a missing one does not."""
-    if getattr(feature, "kind", "number") != "number":
-        return None  # the codes of categories have no order
+def _beyond(feature: Feature, value: np.float32) -> Outside | None:
+    """How far a number lies outside training, if it does; a missing one does not."""
     training, number = feature.training, float(str(value))
     # What was the extreme in training is not outside of it for having been rounded.
     if not (value < np.float32(training.minimum) or value > np.float32(training.maximum)):
@@ -360,15 +373,15 @@ def _nearest(
 
 
 def _grid(feature: Feature, values: NDArray[np.float32]) -> list[float]:
-    """The values of a feature that partial dependence looks at, rising.
+    """The values of a feature that partial dependence looks at, rising; of a category its codes.
 
     Args:
         feature: The feature.
         values: Its values in the background rows.
     """
     training = feature.training
-    if getattr(feature, "kind", "number") != "number":
-        return [float(code) for code in range(len(getattr(feature, "categories", ())))]
+    if feature.is_category:
+        return [float(code) for code in range(len(feature.categories))]
     distinct = np.unique(values[~np.isnan(values)])
     # Between the values of a feature that has few, such as yes and no, there are none.
     if len(distinct) <= _FEW_VALUES:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from service.exchange import Exchange
     from service.inference.executor import Executor, JoiningExecutor, QuickExecutor, Tensors
     from service.inference.signature import Signature
-    from service.repository.explainer import Explainer, Explanation
+    from service.repository.explainer import Explainer, Explanation, Written
     from service.repository.storage import Fingerprint
 
 
@@ -222,12 +222,15 @@ class ModelVersion:
         bounds = cast("_ColumnBounds", self._bounds)
         return DEFAULT_SIGNATURE, {bounds.input: bounds.columns.batch(inputs)}
 
-    def explain(self, signature: str, inputs: Tensors) -> list[Explanation]:
+    def explain(
+        self, signature: str, inputs: Tensors, written: Written | None = None
+    ) -> list[Explanation]:
         """Check inputs as ``predict`` does, and say how their prices come about.
 
         Args:
             signature: Name of the signature.
             inputs: An array for every input of the signature.
+            written: What names a category that the model does not know.
 
         Returns:
             One explanation an instance.
@@ -240,7 +243,7 @@ class ModelVersion:
         explainer = self.explainer(signature)
         if self._bounds is not None:
             self._bounds.check(inputs)
-        return explainer.explain(inputs)
+        return explainer.explain(inputs, written)
 
     def explainer(self, signature: str) -> Explainer:
         """What explains the prices of a signature; made once.

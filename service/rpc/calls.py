@@ -10,16 +10,17 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from service.arrivals import Arrivals
-from service.errors import DeadlineExceeded, InvalidRequest
+from service.errors import DeadlineExceeded, InvalidRequest, Overloaded
 from service.exchange import OBSERVE, is_observed
 from service.security.certificates import names_of_call
 from service.security.guard import Asked, Guard, shown_by
 from service.security.scopes import RPC, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from concurrent.futures import Executor, Future
 
+    from service.admission import Admission
     from service.errors import HearthError
     from service.exchange import Exchange, Exchanges
     from service.protocols.inference import Inference
@@ -82,16 +83,24 @@ class Calls:
         exchanges: Begins and ends requests for log and metrics.
         threads: Where calls run that the event loop may not wait for.
         guard: Says who may call what.
+        admission: Says how much may be in flight; None for any amount.
 
     Attributes:
         guard: Says who may call what.
         under_way: How many are being answered.
     """
 
-    def __init__(self, exchanges: Exchanges, threads: Executor, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        threads: Executor,
+        guard: Guard | None = None,
+        admission: Admission | None = None,
+    ) -> None:
         self.guard = Guard() if guard is None else guard
         self._exchanges = exchanges
         self._threads = threads
+        self._admission = admission
         self._arrivals = Arrivals()
         self.under_way = 0
 
@@ -144,8 +153,9 @@ class Calls:
         """The response; made at once where that is quick, else where nobody waits for it."""
         prepare = method.prepare
         if prepare is None or len(message) > _QUICK_BYTES:
-            made = await self._in_thread(lambda: _answered(method, message, exchange))
-            return made if isinstance(made, bytes) else await self._join(made)
+            return await self._admitted(
+                self._read_elsewhere(method, message, exchange), message, exchange
+            )
         inference = prepare(_read(method, message), exchange)
         if method.learn is not None:
             method.learn(message, inference)
@@ -153,8 +163,29 @@ class Calls:
         if executor.quick and exchange.rows <= _QUICK_ROWS:
             return _written(inference.run())
         if executor.joins:
-            return await self._join(inference)
-        return await self._in_thread(lambda: _written(inference.run()))  # type: ignore[no-any-return]
+            return await self._admitted(self._join(inference), message, exchange)
+        running = self._in_thread(lambda: _written(inference.run()))
+        return await self._admitted(running, message, exchange)
+
+    async def _admitted(
+        self, response: Coroutine[Any, Any, bytes], message: bytes, exchange: Exchange
+    ) -> bytes:
+        """A response that is made elsewhere, if there is room for it."""
+        if self._admission is None:
+            return await response
+        try:
+            place = self._admission.take(exchange, len(message))
+        except Overloaded:
+            response.close()
+            raise
+        try:
+            return await response
+        finally:
+            self._admission.give(place)
+
+    async def _read_elsewhere(self, method: Method, message: bytes, exchange: Exchange) -> bytes:
+        made = await self._in_thread(lambda: _answered(method, message, exchange))
+        return made if isinstance(made, bytes) else await self._join(made)
 
     async def _join(self, inference: Inference[Any]) -> bytes:
         """The response of a version that joins: no thread waits for it."""

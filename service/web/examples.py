@@ -12,14 +12,11 @@ from service.errors import ModelNotFound
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from service.contract import Contract, Feature
+    from service.contract import Contract
     from service.repository.repository import Repository
     from service.repository.version import ModelVersion
 
 _PATH: Final = re.compile(r"/examples/([^/]+)/([0-9]{1,19})")
-
-# Stands for every category that the network does not know.
-_UNKNOWN: Final = "another"
 
 
 def find_examples(repository: Repository, path: str) -> Mapping[str, Any]:
@@ -75,18 +72,8 @@ def _golden_rows(version: ModelVersion) -> Mapping[str, Any] | None:
 
 def _by_name(contract: Contract, rows: Iterable[Sequence[float | None]]) -> list[dict[str, Any]]:
     """Rows as callers write them."""
+    features = contract.features
     return [
-        {
-            feature.name: _written(feature, it)
-            for feature, it in zip(contract.features, row, strict=True)
-        }
+        {it.name: it.written(value) for it, value in zip(features, row, strict=True)}
         for row in rows
     ]
-
-
-def _written(feature: Feature, value: float | None) -> float | str | None:
-    """A value that the network reads, as callers write it."""
-    if value is None or not feature.is_category:
-        return value
-    number = int(value)
-    return feature.categories[number] if number < len(feature.categories) else _UNKNOWN

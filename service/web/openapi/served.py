@@ -141,13 +141,21 @@ def _at_least_one(row: Any) -> dict[str, Any]:
 
 
 def _value(feature: Feature) -> dict[str, Any]:
-    described = {"description": f"{feature.meaning}, {feature.unit}", "default": feature.typical}
+    """The form of a feature's value in a row that names it."""
+    return {
+        **_kind(feature),
+        "description": ", ".join(filter(None, (feature.meaning, feature.unit))),
+        "default": feature.typical,
+    }
+
+
+def _kind(feature: Feature) -> dict[str, Any]:
     kind = "string" if feature.is_category else "number"
-    form = {"type": [kind, "null"] if feature.is_optional else kind}
+    form: dict[str, Any] = {"type": [kind, "null"] if feature.is_optional else kind}
     if feature.is_category:
-        # Any other text is taken too, as a category that the network does not know.
-        return {**form, "examples": list(feature.categories), **described}
-    return {**form, "minimum": feature.minimum, "maximum": feature.maximum, **described}
+        # No enumeration: others are answered too.
+        return form | {"examples": list(feature.categories)}
+    return form | {"minimum": feature.minimum, "maximum": feature.maximum}
 
 
 def _cells(spec: TensorSpec) -> tuple[int, ...]:

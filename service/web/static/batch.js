@@ -9,6 +9,8 @@ import { ServiceError } from "./service.js";
 const CHUNK_ROWS = 1000;
 const SHOWN_ROWS = 20;
 const SHOWN_ERRORS = 50;
+// Texts that stand for no value in a table, as training reads them.
+const MISSING = new Set(["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "<NA>", "#N/A"]);
 
 /**
  * @param {HTMLElement} root
@@ -17,7 +19,7 @@ const SHOWN_ERRORS = 50;
  */
 export function show(root, context) {
   const { subject } = context;
-  const names = subject.contract.features.map((it) => it.name);
+  const named = (wanted) => subject.contract.features.filter((it) => mayBeMissing(it) === wanted).map((it) => it.name).join(", ");
   const input = element("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv", id: "file", class: "hidden" });
   const zone = element("label", { for: "file", class: "drop" }, element("b", {}, "Drop a CSV file here"), element("span", {}, "or choose one"));
   const said = element("p", { class: "note", role: "status" });
@@ -40,7 +42,7 @@ export function show(root, context) {
     said.textContent = `Reading ${file.name} …`;
     const job = new Table(parseCsv(await file.text()), subject.contract);
     for await (const done of job.price(subject, signal)) said.textContent = `${done.toLocaleString("en")} of ${job.rows.length.toLocaleString("en")} rows`;
-    said.textContent = `${file.name}: ${job.good.toLocaleString("en")} rows priced, ${job.errors.size.toLocaleString("en")} with errors.`;
+    said.textContent = `${file.name}: ${job.good.toLocaleString("en")} rows priced, ${job.errors.size.toLocaleString("en")} with errors.${unknownRows(job)}`;
     outcome.replaceChildren(...results(job, file.name));
   }
   input.addEventListener("change", () => take(input.files[0]).then(() => { input.value = ""; }));
@@ -49,7 +51,7 @@ export function show(root, context) {
   zone.addEventListener("dragleave", over(false));
   zone.addEventListener("drop", (event) => { over(false)(event); take(event.dataTransfer.files[0]); });
   root.append(card("Many rows at once", {},
-    element("p", { class: "note" }, `One row a line, with a first line of names. Needed: ${names.join(", ")}, in any order; other columns are kept. Nothing leaves this page but to this service.`),
+    element("p", { class: "note" }, `One row a line, with a first line of names. Needed: ${named(false) || "nothing"}, in any order${named(true) && `; may be missing: ${named(true)}`}; other columns are kept. Nothing leaves this page but to this service.`),
     input, zone, said), outcome);
   return () => running.abort();
 }
@@ -73,6 +75,8 @@ export class Table {
     this.answers = rows.map(() => null);
     /** @type {Map<number, string>} Messages by row, from 0. */
     this.errors = new Map();
+    /** Rows with a category that the model does not know. */
+    this.unknown = 0;
     this.columns = contract.features.map((it) => this.header.indexOf(it.name));
     const missing = contract.features.filter((it, i) => this.columns[i] < 0 && !mayBeMissing(it)).map((it) => it.name);
     if (missing.length) throw new TableError(`The file has no column ${missing.join(", ")}. Its columns: ${this.header.join(", ")}.`);
@@ -113,11 +117,22 @@ export class Table {
     if (cells.length !== this.header.length) return this._wrong(i, `has ${cells.length} cells, the first line has ${this.header.length}`);
     const row = new Row(this.contract.features);
     for (const [k, feature] of this.contract.features.entries()) {
-      const text = this.columns[k] < 0 ? "" : cells[this.columns[k]].trim();
+      const text = this.text(i, k);
       row.values[feature.name] = text === "" ? null : isCategory(feature) ? text : Number(text);
       if (text !== "" && !isCategory(feature) && Number.isNaN(Number(text))) return this._wrong(i, `${feature.name} is “${text}”, no number`);
     }
+    if (row.outside.some(isCategory)) this.unknown += 1;
     return row.problem ? this._wrong(i, row.problem.replace(/\.$/, "")) : row.instance;
+  }
+
+  /**
+   * @param {number} i
+   * @param {number} k - Of the feature.
+   * @returns {string} What a row has for a feature; empty if nothing.
+   */
+  text(i, k) {
+    const text = this.columns[k] < 0 ? "" : (this.rows[i][this.columns[k]] ?? "").trim();
+    return MISSING.has(text) ? "" : text;
   }
 
   /** Ask for a chunk; if the service refuses a row, note it and ask for the rest. */
@@ -157,6 +172,10 @@ function batchLevel(subject) {
   return subject.levels.includes(0.9) ? 0.9 : (subject.levels[0] ?? null);
 }
 
+function unknownRows({ unknown }) {
+  return unknown ? ` Rows with a category that was in no training row: ${unknown.toLocaleString("en")}; their answers are guesses.` : "";
+}
+
 function results(job, name) {
   const { features, output, target } = job.contract;
   const decimals = decimalsFor(target.training.std || 1);
@@ -167,7 +186,7 @@ function results(job, name) {
   const head = ["#line", ...features.map((it) => (isCategory(it) ? it.name : `#${it.name}`)), `#${output}`, ...(bounded ? ["#lower", "#upper"] : [])];
   const rows = first.map(([it, i]) => [
     String(i + 2),
-    ...features.map((feature, k) => (job.columns[k] < 0 ? "" : isCategory(feature) ? job.rows[i][job.columns[k]] : brief(Number(job.rows[i][job.columns[k]])))),
+    ...features.map((feature, k) => (isCategory(feature) || job.text(i, k) === "" ? job.text(i, k) : brief(Number(job.text(i, k))))),
     element("b", {}, fixed(it.value, decimals)),
     ...(bounded ? [fixed(it.lower, decimals), fixed(it.upper, decimals)] : []),
   ]);

@@ -2,8 +2,9 @@
 
 import { card, element } from "./elements.js";
 import { latestOnly } from "./latest.js";
-import { withUnit } from "./numbers.js";
+import { decimalsFor, fixed, withUnit } from "./numbers.js";
 import { colour, plot } from "./plots.js";
+import { bar } from "./reasons.js";
 import { isCategory } from "./row.js";
 import { ServiceError } from "./service.js";
 import { bins } from "./strip.js";
@@ -11,6 +12,7 @@ import { bins } from "./strip.js";
 // Each step is a row that is asked for, and counted like any other: no more than a curve needs.
 const STEPS = 24;
 const ROWS_AVERAGED = 100;
+const CATEGORIES_SHOWN = 12;
 
 /**
  * @param {HTMLElement} root
@@ -96,10 +98,14 @@ function dependence(subject, row, feature) {
   return isCategory(feature) ? byCategory(subject, feature) : byNumber(subject, row, feature);
 }
 
+function titled({ name, meaning }) {
+  return meaning === name ? name : `${name}: ${meaning}`;
+}
+
 function byNumber(subject, row, feature) {
   const { target } = subject.contract;
   const picture = plot({
-    title: `${feature.name}: ${feature.meaning}`,
+    title: titled(feature),
     x: [feature.name, feature.unit].filter(Boolean).join(", "),
     y: target.unit,
     series: [
@@ -121,22 +127,24 @@ function byNumber(subject, row, feature) {
 }
 
 function byCategory(subject, feature) {
+  const decimals = decimalsFor(subject.contract.target.training.std || 1);
   const list = element("ul", { class: "reasons" });
-  const node = element("figure", { class: "figure" }, element("figcaption", {}, `${feature.name}: ${feature.meaning}`), list);
+  const note = element("p", { class: "note" });
+  const node = element("figure", { class: "figure" }, element("figcaption", {}, titled(feature)), element("div", {}, list, note));
   return {
     name: feature.name,
     node,
     leave() {},
     async fill(curve) {
       if (!curve) return;
-      list.replaceChildren(...curve.grid.map((it, i) => [categoryOf(feature, it), i]).map(([name, i]) => element("li", {}, element("span", { class: "name" }, String(name)), element("span", { class: "number" }, curve.values[i].toFixed(2)))));
+      const middle = mean(curve.values);
+      const largest = Math.max(...curve.values.map((it) => Math.abs(it - middle)), 1e-9);
+      const lines = curve.values.map((it, i) => bar(String(curve.grid[i]), it - middle, largest, fixed(it, decimals)));
+      list.replaceChildren(...lines.slice(0, CATEGORIES_SHOWN));
+      note.textContent = lines.length > CATEGORIES_SHOWN ? `The ${CATEGORIES_SHOWN} most frequent of ${lines.length}. ` : "";
+      note.textContent += "Bars: above or below the mean of these categories.";
     },
   };
-}
-
-/** The service counts categories, the page names them. */
-function categoryOf(feature, value) {
-  return typeof value === "number" ? (feature.categories[value] ?? "another") : value;
 }
 
 /** The training data's histogram along the foot of a picture. */

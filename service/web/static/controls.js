@@ -5,6 +5,9 @@ import { brief } from "./numbers.js";
 import { isCategory, isOutside, mayBeMissing, scale, typical } from "./row.js";
 import { strip } from "./strip.js";
 
+// No category: those have "=" before them.
+const MISSING = "missing";
+
 /**
  * @param {import("./row.js").Row} row
  * @returns {HTMLElement}
@@ -52,18 +55,30 @@ function number(row, feature) {
 function category(row, feature) {
   const id = `feature-${feature.name}`;
   const options = feature.categories.map((it) => element("option", { value: `=${it}` }, String(it)));
-  if (mayBeMissing(feature)) options.push(element("option", { value: "" }, "not known"));
-  const select = element("select", { id, name: feature.name }, options);
+  if (mayBeMissing(feature)) options.push(element("option", { value: MISSING }, "not known"));
+  const select = element("select", { id, name: feature.name, "aria-describedby": `${id}-note` }, options);
   select.addEventListener("change", () => {
     const chosen = select.value;
-    row.set(feature.name, chosen === "" ? null : feature.categories.find((it) => `=${it}` === chosen));
+    row.set(feature.name, chosen === MISSING ? null : chosen.slice(1));
   });
-  const update = () => {
+  const other = element("option", {});
+  const note = element("p", { class: "note", id: `${id}-note` });
+  const node = element("div", { class: "feature category" }, head(feature, id), element("div", { class: "entry" }, select), note);
+  function update() {
     const value = row.values[feature.name];
-    select.value = value === null ? "" : `=${value}`;
-  };
-  const missing = mayBeMissing(feature) ? element("p", { class: "note" }, `Not known counts as: ${feature.missing}.`) : null;
-  return { node: element("div", { class: "feature" }, head(feature, id), element("div", { class: "entry" }, select), missing), update };
+    const outside = isOutside(feature, value);
+    // A link or a row may have a category that the model does not know.
+    other.remove();
+    if (outside) {
+      other.value = `=${value}`;
+      other.textContent = String(value);
+      select.append(other);
+    }
+    select.value = value === null ? MISSING : `=${value}`;
+    describeCategory(note, feature, value, outside);
+    node.classList.toggle("outside", outside);
+  }
+  return { node, update };
 }
 
 function unknownSwitch(row, feature) {
@@ -75,7 +90,14 @@ function unknownSwitch(row, feature) {
 }
 
 function head(feature, id) {
-  return element("label", { for: id }, element("b", {}, feature.name), " ", element("span", { class: "meaning" }, feature.meaning));
+  const meaning = feature.meaning === feature.name ? "" : feature.meaning;
+  return element("label", { for: id }, element("b", {}, feature.name), " ", element("span", { class: "meaning" }, meaning));
+}
+
+function describeCategory(note, feature, value, outside) {
+  const missing = value === null ? `Counts as: ${feature.missing}.` : "";
+  note.textContent = outside ? `“${value}” was in no training row: it counts as the mean of all. The answer is a guess.` : missing;
+  note.classList.toggle("warning", outside);
 }
 
 function describe(note, feature, outside) {

@@ -111,10 +111,14 @@ function drifted({ rows, window_s: windowS, columns }) {
 }
 
 /** Each bin's share, as asked for before the training's. */
-function shares({ shares: now, training_shares: training }) {
+function shares({ shares: now, training_shares: training, categories }) {
   const [width, height] = [8, 24];
   const tallest = Math.max(...now, ...training, 1e-9);
-  const bar = (share, i, name, inset) => drawn("rect", { class: name, x: i * width + inset, width: width - 1 - 2 * inset, y: height - (share / tallest) * height, height: (share / tallest) * height });
+  const bar = (share, i, name, inset) => {
+    const it = drawn("rect", { class: name, x: i * width + inset, width: width - 1 - 2 * inset, y: height - (share / tallest) * height, height: (share / tallest) * height });
+    if (categories?.length) it.append(drawn("title", {}, [`${categories[i] ?? "any other"}: ${brief(100 * (now[i] ?? 0), 3)} %, in training ${brief(100 * training[i], 3)} %`]));
+    return it;
+  };
   return drawn("svg", { class: "shares", width: width * training.length, height, "aria-hidden": "true" },
     training.map((it, i) => bar(it, i, "then", 0)), now.map((it, i) => bar(it, i, "now", 2)));
 }

@@ -7,46 +7,35 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
-import palmerpenguins
 import pandas as pd
 import pytest
 
 from client import Client
 from service import contract as contracts
 from service.messages import example_pb2
+from tests.penguins import DATA, FEATURES, TARGET, line
 from tests.servers import ROOT, running_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.servers import Server
 
-DATA = Path(palmerpenguins.__file__).parent / "data" / "penguins-raw.csv"
-FEATURES = ("Species", "Flipper Length (mm)", "Sex", "Delta 15 N (o/oo)")
 INPUTS = ("Species", "Flipper_Length_mm", "Sex", "Delta_15_N_o_oo")
-TARGET = "Body Mass (g)"
 GENTOO = "Gentoo penguin (Pygoscelis papua)"
 BIRD = dict(zip(FEATURES, (GENTOO, 211.0, "FEMALE", 8.2), strict=True))
+NEW = {"Species": "Emperor penguin"}
 PREDICT = "/v1/models/penguins:predict"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    line = ["--data", DATA, "--target", TARGET, "--features", ",".join(FEATURES)]
-    line += ["--models", folder, "--name", "penguins", "--epochs", 40, "--coverage_splits", 0]
-    done = subprocess.run(
-        [sys.executable, "-m", "training", *map(str, line)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "said").write_text(done.stdout)
-    return folder
+def models(penguin_models: Path) -> Path:
+    return penguin_models
 
 
 @pytest.fixture(scope="module")
@@ -271,14 +260,14 @@ def test_client_prices_a_bird_a_frame_and_a_file(server, tmp_path):
     with Client(server.url, "penguins") as client:
         one = client.predict({**BIRD, "Sex": None})
         frame = client.predict(table[list(FEATURES)])
-    line = ["--url", server.url, "--model", "penguins", "predict"]
+    command = ["--url", server.url, "--model", "penguins", "predict"]
     done = subprocess.run(
-        [sys.executable, "-m", "client", *line, str(DATA), "-o", str(tmp_path / "out.csv")],
+        [sys.executable, "-m", "client", *command, str(DATA), "-o", str(tmp_path / "out.csv")],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     pairs = [f"{name}={value}" for name, value in BIRD.items() if "/" not in name]
     alone = subprocess.run(
-        [sys.executable, "-m", "client", *line, *pairs, "--json"],
+        [sys.executable, "-m", "client", *command, *pairs, "--json"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
 
@@ -293,7 +282,7 @@ def test_client_prices_a_bird_a_frame_and_a_file(server, tmp_path):
     whole = io.StringIO(table.to_csv(index=False))
     (tmp_path / "whole.csv").write_text(whole.getvalue())
     subprocess.run(
-        [sys.executable, "-m", "client", *line, str(tmp_path / "whole.csv"), "-o", "whole-out.csv"],
+        [sys.executable, "-m", "client", *command, "whole.csv", "-o", "whole-out.csv"],
         cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=True,
     )  # fmt: skip
     priced = pd.read_csv(tmp_path / "whole-out.csv")
@@ -303,14 +292,54 @@ def test_client_prices_a_bird_a_frame_and_a_file(server, tmp_path):
 def test_second_run_trains_nothing_and_another_description_does(models, tmp_path):
     from training import __main__ as command
 
-    line = ["--data", str(DATA), "--target", TARGET, "--features", ",".join(FEATURES)]
-    line += ["--models", str(models), "--name", "penguins", "--epochs", "40"]
-    line += ["--coverage_splits", "0"]
+    arguments = line(models)
     described = tmp_path / "d.toml"
     described.write_text('["Body Mass (g)"]\nunit = "g"\n')
-    order = command.flags.parse([*line, "--columns", str(described)])
+    order = command.flags.parse([*arguments, "--columns", str(described)])
     made_from = command._fingerprint(order)
 
-    assert command.main(line) == 0
+    assert command.main(arguments) == 0
     assert [it.name for it in (models / "penguins").glob("[0-9]*")] == ["1"]
     assert command._already_made(order.model, made_from) is None
+
+
+def test_explanation_names_a_category_that_the_model_does_not_know(server):
+    answer = server.post(PREDICT.replace("predict", "explain"), {"instances": [BIRD | NEW]})
+
+    assert answer.status == 200, answer.text
+    (told,) = answer.json()["explanations"]
+    assert [it for it in told["outside"] if it["feature"] == "Species"] == [
+        {
+            "feature": "Species", "value": "Emperor penguin",
+            "minimum": None, "maximum": None, "by": None, "deviations": None,
+        }
+    ]  # fmt: skip
+    assert told["base"] + sum(told["contributions"].values()) == pytest.approx(told["price"])
+    with Client(server.url, "penguins") as client:
+        (outside,) = client.explain(BIRD | NEW).outside
+    assert outside.value == "Emperor penguin"
+
+
+def test_examples_and_partial_dependence_speak_of_categories_by_name(server):
+    """So that each example, asked for as it is, gets the answer that stands beside it."""
+    examples = server.get("/examples/penguins/1").json()
+    dependence = server.get("/v1/models/penguins/partial_dependence").json()["features"]
+
+    assert asked(server, *examples["instances"]) == pytest.approx(examples["predictions"], rel=1e-5)
+    assert {it["Sex"] for it in examples["instances"]} == {"MALE", "FEMALE", None}
+    assert dependence["Sex"]["grid"] == ["MALE", "FEMALE"]
+    assert dependence["Sex"]["deciles"] == []
+
+
+def test_drift_of_a_category_has_a_bin_each_and_one_for_any_other(server):
+    asked(server, BIRD | NEW)
+
+    columns = server.get("/v1/models/penguins/drift").json()["columns"]
+    (species,) = [it for it in columns if it["column"] == "Species"]
+
+    assert len(species["shares"]) == len(species["training_shares"]) == 4
+    assert species["training_shares"][3] == 0
+    assert species["shares"][3] > 0
+    counts = pd.read_csv(DATA).dropna(subset=[TARGET])["Species"].value_counts(normalize=True)
+    expected = [counts[it] for it in species["categories"]]
+    assert species["training_shares"][:3] == pytest.approx(expected, abs=0.05)

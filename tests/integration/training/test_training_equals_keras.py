@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from service import contract
 from training import network
 from training.engine import stack
 from training.engine.schedules import EXPONENTIAL_END, shares
@@ -192,6 +193,36 @@ def test_every_recipe_gives_what_keras_gives_for_the_same_order(double, table, r
 
 def test_the_default_recipe_gives_what_keras_gives_in_float32_too(table):
     both_ways(table, Recipe(), 1e-3)
+
+
+def test_default_command_makes_of_the_boston_table_what_the_engine_alone_does(
+    table, housing_models
+):
+    """Keras's own split and three layers, rows normalised by hand, and no preparation."""
+    order = np.arange(506)
+    np.random.RandomState(113).shuffle(order)
+    batch = table[["RM", "AGE", "LSTAT"]].to_numpy(np.float64)[order]
+    prices = table["MEDV"].to_numpy(np.float32)[order]
+    mean, deviation = batch[:404].mean(axis=0), batch[:404].std(axis=0)
+    rows = ((batch - mean) / deviation).astype(np.float32)
+    keras.utils.set_random_seed(0)
+    dense = keras.layers.Dense
+    model = keras.Sequential([keras.Input((3,)), dense(64, "relu"), dense(64, "relu"), dense(1)])
+    samples = stack.Sample(rows[:404], prices[:404]), stack.Sample(rows[404:], prices[404:])
+    first = stack.Network([it.numpy() for it in model.trainable_variables], *samples, 0, 0.001)
+
+    (trained,) = stack.train(stack.Method(100, 32), [first])
+
+    golden = contract.read_golden(housing_models / "housing" / "1")
+    read = (np.array(golden.instances) - mean) / deviation
+    np.testing.assert_allclose(forward(trained.weights, read), golden.predictions, atol=0.02)
+
+
+def forward(weights: list[np.ndarray], read: np.ndarray) -> np.ndarray:
+    """The three layers, by hand: ``[n]``."""
+    for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        read = np.maximum(read @ kernel + bias, 0)
+    return (read @ weights[-2] + weights[-1])[:, 0]
 
 
 def test_validation_share_is_held_out_of_the_training_rows(table):

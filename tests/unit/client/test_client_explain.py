@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from client import Explanation, InvalidRequest, Outside, Response, ServerFault, Unusual
 from client.__main__ import main
+from client._explaining import show
 
 HOUSE = {"RM": 6, "AGE": 3, "LSTAT": 10}
 ODD = "3 standard deviations from the nearest, up to 1.5 is usual"
@@ -186,3 +188,15 @@ def test_a_wrong_command_line_is_2_and_says_why(run, hearth, arguments, message)
     assert (status, out) == (2, "")
     assert message in err
     assert hearth.requests == []
+
+
+def test_a_category_that_is_not_known_is_said():
+    bounds = dict.fromkeys(("minimum", "maximum", "by", "deviations"))
+    part = {"base": 1, "price": 2, "contributions": {"town": 1}, "error": 0}
+    found = Explanation.of(part | {"outside": [{"feature": "town", "value": "Rome", **bounds}]})
+    printed = io.StringIO()
+
+    show(found, None, printed)
+
+    assert found.outside == (Outside("town", "Rome", None, None, None, None),)
+    assert "town is Rome, which was in no training row" in printed.getvalue()

@@ -360,3 +360,66 @@ def lasting_house(tmp_path_factory):
 )
 def test_no_request_makes_it_stumble(lasting_house, value, key):
     assert lasting_house.ask("POST", EXPLAIN, {key: value}).status in {200, 400}
+
+
+TOWN = msgspec.structs.replace(
+    contract().features[1], kind="category", categories=("Ulm", "Bonn"), maximum=2
+)
+
+
+@pytest.fixture
+def town(tmp_path):
+    """A house whose second feature is its town."""
+    background = Background(((4.0, 0.0, 4.0), (6.0, 1.0, 6.0)), (1.0, 1.0, 1.0))
+    rooms, _, status = contract().features
+    made = version(background=background)
+    described = contract(features=(rooms, TOWN, status))
+    return House(tmp_path, housing=replace(made, contract=described))
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"instances": [{"RM": 5, "AGE": "Ulm", "LSTAT": 5}]}, None),
+        ({"instances": [{"RM": 5, "AGE": "Rome", "LSTAT": 5}]}, "Rome"),
+        ({"instances": [[5, "Rome", 5]]}, "Rome"),
+        ({"instances": [[5, 2, 5]]}, "2"),
+        ({"instances": [{"features": [5, 2, 5]}]}, "2"),
+        ({"inputs": [[5, "Rome", 5]]}, "Rome"),
+        ({"inputs": {"features": [[5, "Rome", 5]]}}, "Rome"),
+        ({"inputs": {"features": [[5, 2, 5]]}}, "2"),
+        ({"inputs": {"LSTAT": [5], "AGE": ["Rome"], "RM": [5]}}, "Rome"),
+    ],
+)
+def test_a_category_that_is_not_known_is_outside_however_it_is_asked(town, body, text):
+    answer = town.ask("POST", EXPLAIN, body)
+
+    assert answer.status == 200, answer.json
+    bounds = dict.fromkeys(("minimum", "maximum", "by", "deviations"))
+    expected = [] if text is None else [{"feature": "AGE", "value": text, **bounds}]
+    assert answer.json["explanations"][0]["outside"] == expected
+
+
+def test_only_the_row_with_the_unknown_category_is_told_of(town):
+    answer = town.explain([5, "Ulm", 5], [5, "Rome", 5], [5, "Paris", 5])
+
+    told = [it["outside"] for it in answer.json["explanations"]]
+    assert [[it["value"] for it in outside] for outside in told] == [[], ["Rome"], ["Paris"]]
+
+
+def test_partial_dependence_of_a_category_is_by_name(town):
+    towns = town.ask("GET", PARTIAL).json["features"]["AGE"]
+
+    assert towns["grid"] == ["Ulm", "Bonn"]
+    assert towns["price"] == [10, 11]  # the codes 0 and 1, and twice 5
+    assert towns["deciles"] == []
+
+
+@pytest.mark.parametrize(("code", "text"), [(0, "Ulm"), (1, "Bonn"), (2, "another"), (None, None)])
+def test_a_code_is_written_as_its_category(code, text):
+    assert TOWN.written(code) == text
+
+
+def test_a_text_for_any_other_category_is_none_of_those_known():
+    assert msgspec.structs.replace(TOWN, categories=("another", "a")).written(2) == "another?"
+    assert contract().features[0].written(1.5) == 1.5

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -12,7 +14,8 @@ from service.errors import InvalidRequest
 from service.monitoring.feedback import parse_feedback
 from service.security.scopes import Routes
 from service.web.openapi import Offered, document
-from tests.unit.service.fakes import Adder
+from service.web.openapi.served import Served
+from tests.unit.service.fakes import Adder, contract, version
 from tests.unit.service.test_service_http import Worker
 
 
@@ -52,6 +55,20 @@ def test_every_tag_is_announced(described):
     used = {it["tags"][0] for path in described["paths"].values() for it in path.values()}
 
     assert used <= {tag["name"] for tag in described["tags"]}
+
+
+def test_a_category_is_a_text_and_a_missing_value_null():
+    area = contract().features[0]
+    heat = msgspec.structs.replace(
+        area, name="heat", kind="category", categories=("gas", "oil"), missing="its own", unit=""
+    )
+    served = Served(replace(version(), contract=contract(features=(area, heat))), (1,), ())
+
+    form = served.by_name["properties"]["heat"]
+    assert served.by_name["required"] == ["RM"]
+    assert (form["type"], form["examples"]) == (["string", "null"], ["gas", "oil"])
+    assert form["default"] == served.example["heat"] == "gas"
+    assert form["description"] == "what RM means"
 
 
 def test_a_row_has_the_limits_of_the_contract(described):

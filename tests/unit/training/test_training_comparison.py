@@ -12,7 +12,7 @@ import pytest
 
 from service.contract import Estimate, Gate, Lineage
 from tests.unit.service.fakes import contract
-from training import comparison, data_card, measures, split
+from training import comparison, data_card, gate, measures, split
 from training.comparison import Version
 from training.errors import CompareError, TableError
 
@@ -226,3 +226,16 @@ def test_groups_of_the_boston_table_hold_the_rows_that_are_known():
     for one, other in zip(known.groups[::2], known.groups[1::2], strict=True):
         assert counts[one.name] + counts[other.name] == 506
     assert known.groups[-1].value == pytest.approx(1000 * (0.05 - 0.63) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("unit", "start"),
+    [("USD", "MAE 2.000 against 3.000 USD of"), ("", "MAE 2.000 against 3.000 of")],
+)
+def test_a_target_without_a_unit_leaves_no_gap_in_what_is_said(unit, start):
+    outcome = Gate(
+        against=1, rows=9, mae=2.0, mae_before=3.0, difference=Estimate(-1.0), p_value=0.01,
+        alpha=0.05, forced=False,
+    )  # fmt: skip
+
+    assert gate.say(outcome, unit).startswith(f"{start} version 1 on 9 test rows")

@@ -192,3 +192,12 @@ def test_documented_defaults_and_reasons_are_those_of_the_recipe():
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
         named = {False: "| off |", "": "| none |"}.get(default if default in (False, "") else None)
         assert f"| `{shown}` |" in row or (named and named in row)
+
+
+def test_compressed_table_has_the_name_and_the_description_of_what_it_holds(tmp_path):
+    (tmp_path / "h.columns.toml").write_text("")
+
+    order = flags.parse(["--data", str(tmp_path / "h.csv.gz"), "--target", "price"])
+
+    assert order.name == "h"
+    assert order.columns == tmp_path / "h.columns.toml"
