@@ -66,6 +66,15 @@ class Served:
         return {"oneOf": [_at_least_one(by_order), _at_least_one(self.by_name)]}
 
     @cached_property
+    def columns(self) -> dict[str, Any]:
+        """The form of ``inputs``: the batch. By name is left out: no schema can say one length."""
+        if not self.features:
+            return {}
+        by_order, _ = self.instances["oneOf"]
+        said = "The batch whole; it is answered as `outputs`."
+        return {**by_order, "description": said}
+
+    @cached_property
     def records(self) -> dict[str, Any]:
         """The form of ``instances`` where columns that the model does not know are passed over."""
         if not self.features:

@@ -138,18 +138,18 @@ def _predict(served: Served, suffix: str, parameters: list[Any]) -> dict[str, An
         "properties": {
             "signature_name": {"type": "string", "enum": ["", DEFAULT_SIGNATURE]},
             "instances": served.instances,
+            "inputs": served.columns,
             **_level(served),
         },
-        "required": ["instances"],
-        "not": {"required": ["inputs"]},
+        "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
     }
     row = served.prediction
     if served.levels:
         row = {"anyOf": [row, served.bounded]}
     answered = {
         "type": "object",
-        "properties": {"predictions": {"type": "array", "items": row}},
-        "required": ["predictions"],
+        "properties": {"predictions": {"type": "array", "items": row}, "outputs": {}},
+        "oneOf": [{"required": ["predictions"]}, {"required": ["outputs"]}],
     }
     return operation(
         TAG,

@@ -95,6 +95,25 @@ def test_the_example_of_a_row_is_typical_and_can_be_sent(worker, described):
         assert worker.through_front("POST", path, body).status == 200, example
 
 
+def test_a_batch_is_taken_whole_instead_of_instances(worker, described):
+    predict = described["paths"]["/v1/models/housing:predict"]["post"]
+    form = Draft202012Validator(predict["requestBody"]["content"]["application/json"]["schema"])
+    told = Draft202012Validator(
+        predict["responses"]["200"]["content"]["application/json"]["schema"]
+    )
+    rows = [[6, 50, 10], [5, 40, 20]]
+
+    for body in ({"inputs": rows}, {"instances": rows}):
+        assert form.is_valid(body)
+        answer = worker.through_front(
+            "POST", "/v1/models/housing:predict", json.dumps(body).encode()
+        )
+        assert answer.status == 200
+        assert told.is_valid(answer.json())
+    assert not form.is_valid({"inputs": rows, "instances": rows})
+    assert not form.is_valid({"inputs": [[6, 50]]})
+
+
 def test_a_model_without_contract_is_described_by_its_signature(described):
     predict = described["paths"]["/v1/models/flat:predict"]["post"]
     form = predict["requestBody"]["content"]["application/json"]["schema"]
