@@ -96,9 +96,9 @@ def test_configuration_index_and_statistics_are_read(answers: Any, client: str) 
 
 @pytest.mark.parametrize("client", [*HTTP, *GRPC])
 def test_refusals_have_the_codes_that_clients_expect(answers: Any, client: str) -> None:
-    codes = ("404", "400", "400")
+    codes = ("404", "400", "403")
     if client in GRPC:
-        names = ("NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
+        names = ("NOT_FOUND", "INVALID_ARGUMENT", "PERMISSION_DENIED")
         codes = tuple(f"StatusCode.{name}" for name in names)
 
     told = [answers[client][case] for case in ("unknown model", "wrong shape", "load")]

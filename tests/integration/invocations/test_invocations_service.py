@@ -117,7 +117,9 @@ def test_what_the_index_tells_a_program_is_there(housing_models: Path) -> None:
         paths = {it for paths in index["protocols"]["rest"].values() for it in paths}
         (model,) = index["models"]
         documents = set(model["documents"].values())
-        assert set(model["documents"]) == {"status", "metadata", "contract", "report"}
+        assert set(model["documents"]) == {
+            "status", "metadata", "contract", "report", "examples",
+        }  # fmt: skip
         for path in paths | documents | {*index["health"], *index["metrics"]}:
             posted = path in {"/invocations", "/price"}
             answer = service.post(path, HOUSES) if posted else service.get(path)

@@ -529,7 +529,7 @@ def test_answer_without_an_output_never_agrees(version):
     expected = {"price": answer["price"], "lower": answer["lower"]}
 
     measured = agreement.measure(
-        version, tuple(FEATURES), batch, answer["price"], {"interval": expected}
+        version, BOSTON.of(FEATURES), batch, answer["price"], {"interval": expected}
     )
 
     with pytest.raises(DisagreementError, match="SavedModel interval differs from Keras by nan"):
