@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -215,3 +217,19 @@ def _stop(server: Server) -> None:
 def _check_exit(server: Server) -> None:
     if server.process.returncode != 0:
         raise RuntimeError(f"ended with {server.process.returncode}\n{server.output()}")
+
+
+def workers_of(service: Any) -> set[int]:
+    """The processes of a service's workers."""
+    pid = service.process.pid
+    return {int(it) for it in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def metric(service: Any, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(service.get("/metrics").text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )

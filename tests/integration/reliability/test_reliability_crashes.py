@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.reliability.traffic import (
-    metric,
     mixed,
     tell,
-    workers_of,
 )
-from tests.servers import running_service, wait_until
+from tests.servers import metric, running_service, wait_until, workers_of
 
 WORKERS = 2
 BACK_S = 2.0

@@ -15,9 +15,9 @@ import pytest
 from service.messages import predict_pb2
 from tests import models as written
 from tests.integration.reliability.open_loop import OpenLoop
-from tests.integration.reliability.traffic import percentile, tell, workers_of
+from tests.integration.reliability.traffic import percentile, tell
 from tests.integration.rpc.calling import calling
-from tests.servers import running_service
+from tests.servers import running_service, workers_of
 
 PATH = "/v1/models/laborious:predict"
 BODY = json.dumps({"instances": [1.0]}).encode()

@@ -8,14 +8,12 @@ import time
 
 from tests.integration.reliability.traffic import (
     longest_gap_s,
-    metric,
     mixed,
     percentile,
     tell,
-    workers_of,
 )
 from tests.integration.service.wire import connect, head, read_answer
-from tests.servers import running_service, wait_until
+from tests.servers import metric, running_service, wait_until, workers_of
 
 WORKERS = 2
 

@@ -8,12 +8,10 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 import grpc
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.service.wire import BODY, PREDICT
 
@@ -163,22 +161,6 @@ def timed(client: HttpClient | GrpcClient) -> Asked:
         client.renew()
     took_s = time.monotonic() - began_s
     return Asked(began_s, took_s, status, failure or ("" if status == 200 else str(status)))
-
-
-def workers_of(service) -> set[int]:
-    """The processes of a service's workers."""
-    pid = service.process.pid
-    return {int(it) for it in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def metric(service, name: str, **labels: str) -> float:
-    """The sum of a metric's samples that have these labels."""
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(service.get("/metrics").text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from tests.integration.rpc.calling import calling, price_of, regress
-from tests.integration.service.test_service_workers import metric, workers_of
 from tests.integration.service.wire import PREDICT, connect, post
-from tests.servers import running_service, wait_until
+from tests.servers import metric, running_service, wait_until, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,9 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.rpc.calling import calling
-from tests.integration.service.test_service_workers import metric, workers_of
 from tests.integration.service.wire import PREDICT, ask
-from tests.servers import running_service, wait_until
+from tests.servers import metric, running_service, wait_until, workers_of
 
 BODY = b'{"instances": [[6.142, 91.7, 18.72], [6.0, 50.0, 10.0]]}'
 INFER = {

@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.service.wire import (
     BODY,
@@ -19,21 +18,7 @@ from tests.integration.service.wire import (
     post,
     read_answer,
 )
-from tests.servers import fetch, running_service, wait_until
-
-
-def workers_of(service) -> set[int]:
-    pid = service.process.pid
-    return {int(it) for it in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-
-
-def metric(service, name: str, **labels: str) -> float:
-    return sum(
-        sample.value
-        for family in text_string_to_metric_families(service.get("/metrics").text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
+from tests.servers import fetch, metric, running_service, wait_until, workers_of
 
 
 def predictions(service) -> float:
