@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 LEVEL: Final = "level"
 _SIGNATURE: Final = re.compile(r"(?a)interval_(\d{1,2}(?:\.\d{1,9})?)")
-_ALIKE: Final = 1e-9  # levels that differ by less are one
 
 
 def known(version: ModelVersion) -> dict[float, str]:
     """The levels that a version gives intervals of, ascending, with the signature of each."""
     found = ((_SIGNATURE.fullmatch(name), name) for name in version.executor.signatures)
-    return dict(sorted((float(match[1]) / 100, name) for match, name in found if match))
+    return dict(sorted((float(f"{match[1]}e-2"), name) for match, name in found if match))
 
 
 def signature_name(version: ModelVersion, named: str, level: Any) -> str:
@@ -50,9 +49,8 @@ def signature_name(version: ModelVersion, named: str, level: Any) -> str:
 
 def _find(version: ModelVersion, level: float) -> str:
     there = known(version)
-    for one, signature in there.items():
-        if abs(one - level) < _ALIKE:
-            return signature
+    if level in there:
+        return there[level]
     if not there:
         raise InvalidRequest(
             f"level is {level:g}, but {version.model} version {version.number} gives no intervals"

@@ -57,8 +57,9 @@ def _write_half(folder: Path) -> None:
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser; while it is there, an event loop runs in this thread, and no other may."""
     with running_browser() as running:
         yield running
 
