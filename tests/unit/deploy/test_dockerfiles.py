@@ -118,4 +118,4 @@ def test_the_serving_image_behaves_as_tensorflow_servings() -> None:
     assert arguments_of(name, "EXPOSE") == ["8500 8501"]
     assert arguments_of(name, "STOPSIGNAL") == ["SIGTERM"]
     assert {"MODEL_NAME=housing", "MODEL_BASE_PATH=/models"} <= set(environment)
-    assert "/readyz" in arguments_of(name, "HEALTHCHECK")[0]
+    assert '["python", "-m", "service.probe", "8501"]' in arguments_of(name, "HEALTHCHECK")[0]
