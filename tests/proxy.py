@@ -28,13 +28,14 @@ def configuration(rest: int, grpc: int, places: Sequence[tuple[int, int]]) -> st
     text = CONFIG.read_text()
     text = re.sub(r"resolvers containers\n(  .*\n)+", "", text)
     text = text.replace(" resolvers containers init-addr none", "")
+    text = text.replace("http-check connect port 8501", "http-check connect default")
     text = text.replace("bind :8501", f"bind 127.0.0.1:{rest}")
     text = text.replace("bind :8500", f"bind 127.0.0.1:{grpc}")
-    for port, template in ((8501, 0), (8500, 1)):
+    for port, which in ((8501, 0), (8500, 1)):
         line = re.search(rf"  server-template service \d+ service:{port}(.*)\n", text)
         assert line
         servers = (
-            f"  server s{number} 127.0.0.1:{it[template]}{line[1].replace('8501', str(it[0]))}\n"
+            f"  server s{number} 127.0.0.1:{it[which]}{line[1]} port {it[0]}\n"
             for number, it in enumerate(places)
         )
         text = text.replace(line[0], "".join(servers))

@@ -136,9 +136,11 @@ def test_the_proxy_finds_every_service_by_name_and_asks_for_readiness() -> None:
     templates = re.findall(r"server-template service \d+ (\S+)(.*)$", PROXY, re.MULTILINE)
     assert templates == [
         ("service:8501", ""),
-        ("service:8500", " proto h2 port 8501 check-proto h1"),
+        ("service:8500", " proto h2"),
     ]
-    assert "option httpchk GET /readyz" in PROXY
+    # Of gRPC too: readiness is told on the port of REST.
+    assert "http-check connect port 8501 proto h1\n" in PROXY
+    assert "http-check send meth GET uri /readyz\n" in PROXY
 
 
 def test_a_service_waits_until_the_proxy_has_seen_that_it_goes() -> None:
