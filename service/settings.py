@@ -103,6 +103,16 @@ def _paths(text: str) -> tuple[Path, ...]:
     return tuple(Path(it) for it in text.split(","))
 
 
+def _servers(text: str) -> tuple[str, ...]:
+    from service.remote.addresses import check_servers  # noqa: PLC0415 - only where needed
+
+    servers = tuple(it.strip() for it in text.split(","))
+    problem = check_servers(servers)
+    if problem:
+        raise SettingsError(problem)
+    return servers
+
+
 def _route(text: str) -> str:
     if not text.startswith("/") or set(text) & set("?#"):
         raise SettingsError(f"is {text!r}; a route begins with '/' and has no '?' or '#'")
@@ -213,6 +223,15 @@ class Settings:
         "Folders, joined by commas, below which callers may name models, beside those of the "
         "models that are configured.",
         str,
+    )
+    remote_servers: tuple[str, ...] = _knob(
+        (),
+        "Servers that run the models, host:port joined by commas, or one DNS name for all; "
+        "model_base_path then holds what describes the versions, if anything.",
+        _servers,
+    )
+    remote_config_file: Path | None = _knob(
+        None, "JSON that says how they are asked: TLS and metadata; plain text without.", Path
     )
     executor: str = _knob(
         AUTO, f"What runs the model: {', '.join(EXECUTORS)}.", _one_of(*EXECUTORS)
@@ -468,6 +487,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     _check_ports(settings)
     _check_parallelism(settings)
     _check_request_log(settings)
+    _check_remote(settings)
     return settings
 
 
@@ -494,6 +514,17 @@ def _check_request_log(settings: Settings) -> None:
         raise SettingsError(
             f"--request_log_total_bytes is {settings.request_log_total_bytes}, below the {least} "
             f"of {settings.workers + 1} files of --request_log_file_bytes"
+        )
+
+
+def _check_remote(settings: Settings) -> None:
+    if settings.remote_config_file is not None and not settings.remote_servers:
+        raise SettingsError("--remote_config_file is given without --remote_servers")
+    here = settings.find_model or settings.verify_versions_with or settings.executor != AUTO
+    if settings.remote_servers and here:
+        raise SettingsError(
+            "--remote_servers runs no model here: leave out --find_model, --verify_versions_with "
+            "and --executor"
         )
 
 

@@ -58,6 +58,7 @@ def offenders(imports: dict[str, set[str]], forbidden: tuple[str, ...]) -> list[
         ("service/monitoring", ("service.http", "service.rpc", "service.protocols")),
         ("service/http", ("service.rpc",)),
         ("service/rpc", ("service.http", "flask")),
+        ("service/remote", ("service.http", "service.rpc", "service.monitoring")),
         ("service/contract.py", ("service", "numpy", "tensorflow")),
         ("service/errors.py", ("service",)),
     ],
