@@ -85,12 +85,12 @@ def configuration(services: Sequence[Server], port: int) -> str:
     config["global"] |= {"scrape_interval": "200ms", "evaluation_interval": "500ms"}
     config["rule_files"] = [str(CONFIG.parent / it) for it in config["rule_files"]]
     targets = {
-        "service:8501": [it.url.removeprefix("http://") for it in services],
-        "localhost:9090": [f"127.0.0.1:{port}"],
+        "hearth": [it.url.removeprefix("http://") for it in services],
+        "prometheus": [f"127.0.0.1:{port}"],
     }
     for job in config["scrape_configs"]:
-        for static in job["static_configs"]:
-            static["targets"] = [it for target in static["targets"] for it in targets[target]]
+        job.pop("dns_sd_configs", None)
+        job["static_configs"] = [{"targets": targets[job["job_name"]]}]
     return str(yaml.safe_dump(config))
 
 

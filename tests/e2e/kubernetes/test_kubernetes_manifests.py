@@ -13,6 +13,7 @@ import yaml
 from deploy.prometheus_rule import RULES, prometheus_rule
 from service import VERSION
 from service import settings as service_settings
+from service.fetch.__main__ import parser as fetch_parser
 from tests.e2e.kubernetes.conftest import FOLDER, ROOT
 from tests.servers import running_service
 from tests.unit.deploy.published import published
@@ -34,6 +35,7 @@ VERSIONS = ("1.30", kubernetes_validate.latest_version())
 # Of the Prometheus operator and of KServe: the API's own schemas do not know them.
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "ServingRuntime", "InferenceService"}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+DOCKERFILE = (ROOT / "service" / "Dockerfile").read_text()
 MEBIBYTE = 2**20
 # docs/benchmarks.md, "Start and memory".
 MEASURED = 107 * MEBIBYTE
@@ -316,6 +318,21 @@ def test_the_service_can_only_read_the_volume(rendered: dict[str, list[Resource]
     for container in [*pod["initContainers"], *pod["containers"]]:
         mounts = {it["name"]: it for it in container["volumeMounts"]}
         assert mounts["models"]["readOnly"] is True
+
+
+def test_what_is_fetched_is_what_the_service_looks_for(
+    rendered: dict[str, list[Resource]],
+) -> None:
+    pod = service_pod(rendered["object-storage"])["spec"]
+    (fetching,) = pod["initContainers"]
+    told = fetch_parser().parse_args(fetching["args"])
+    image = dict(re.findall(r"(MODEL_\w+)=(\S+)", DOCKERFILE))
+    served = service_settings.parse(serving(rendered["object-storage"])["args"], image)
+
+    assert fetching["command"] == ["python", "-m", "service.fetch"]
+    assert told.destination == served.model_base_path
+    mounts = {it["mountPath"]: it for it in fetching["volumeMounts"]}
+    assert mounts["/models"] == {"name": "models", "mountPath": "/models"}
 
 
 def test_the_alerts_are_those_of_the_rules_file(rendered: dict[str, list[Resource]]) -> None:

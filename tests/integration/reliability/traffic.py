@@ -174,11 +174,13 @@ def tell(promise: str, figure: str) -> None:
     print(f"\n{promise}: {figure}")
 
 
-def mixed(service, message: bytes, *, each: int = 3, retries: bool = False) -> Clients:
+def mixed(
+    service, message: bytes, *, each: int = 3, retries: bool = False, pause_s: float = 0.0
+) -> Clients:
     """As many clients of either kind; those of gRPC may try again by themselves."""
     over_http = [HttpClient(service.url) for _ in range(each)]
     over_grpc = [GrpcClient(service.grpc, message, retries=retries) for _ in range(each)]
-    return Clients([*over_http, *over_grpc])
+    return Clients([*over_http, *over_grpc], pause_s)
 
 
 def longest_gap_s(asked: list[Asked]) -> float:

@@ -18,6 +18,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LONG_RUNNING = sorted(set(SERVICES) - {"train"})
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+PROXY = (ROOT / "deploy" / "haproxy" / "haproxy.cfg").read_text()
 PROVISIONING = ROOT / "deploy" / "grafana" / "provisioning"
 
 
@@ -26,7 +27,7 @@ def environment(service: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_stack_is_complete() -> None:
-    assert set(SERVICES) == {"train", "service", "prometheus", "grafana"}
+    assert set(SERVICES) == {"train", "service", "proxy", "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
@@ -83,7 +84,7 @@ def test_a_network_that_is_not_better_does_not_keep_the_stack_from_starting() ->
 
 @pytest.mark.parametrize("name", LONG_RUNNING)
 def test_ports_are_open_to_this_machine_alone_by_default(name: str) -> None:
-    for port in SERVICES[name]["ports"]:
+    for port in SERVICES[name].get("ports", []):
         assert port.startswith("${LISTEN:-127.0.0.1}:")
 
 
@@ -94,7 +95,7 @@ def test_the_file_holds_no_secret(name: str) -> None:
         assert not secret or str(value).startswith("${"), variable
 
 
-@pytest.mark.parametrize("name", ["prometheus", "grafana"])
+@pytest.mark.parametrize("name", ["prometheus", "grafana", "proxy"])
 def test_images_of_others_are_pinned(name: str) -> None:
     assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
 
@@ -118,12 +119,45 @@ def test_every_named_volume_is_declared() -> None:
     assert {name for name in used if not name.startswith(".")} == set(COMPOSE["volumes"])
 
 
-def test_prometheus_asks_the_service_at_its_name_and_port() -> None:
+def test_prometheus_asks_every_service_at_its_name_and_port() -> None:
     jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
+    (found,) = jobs["hearth"]["dns_sd_configs"]
 
-    assert jobs["hearth"]["static_configs"] == [{"targets": ["service:8501"]}]
+    assert (found["names"], found["type"], found["port"]) == (["service"], "A", 8501)
     assert jobs["hearth"]["metrics_path"] == "/metrics"
-    assert SERVICES["service"]["ports"][0].endswith(":8501")
+    assert "ports" not in SERVICES["service"]  # or there could be but one
+
+
+def test_the_proxy_finds_every_service_by_name_and_asks_for_readiness() -> None:
+    assert (
+        "./deploy/haproxy/haproxy.cfg:/usr/local/etc/haproxy/haproxy.cfg:ro"
+        in (SERVICES["proxy"]["volumes"])
+    )
+    templates = re.findall(r"server-template service \d+ (\S+)(.*)$", PROXY, re.MULTILINE)
+    assert templates == [
+        ("service:8501", ""),
+        ("service:8500", " proto h2 port 8501 check-proto h1"),
+    ]
+    assert "option httpchk GET /readyz" in PROXY
+
+
+def test_a_service_waits_until_the_proxy_has_seen_that_it_goes() -> None:
+    served = SERVICES["service"]["command"]
+    settings = service_settings.parse([it.replace("${WORKERS:-1}", "1") for it in served], {})
+    check = re.search(r"check inter (\d+)ms fastinter (\d+)ms .*fall (\d+)", PROXY)
+
+    assert check
+    seen_s = (int(check[1]) + (int(check[3]) - 1) * int(check[2])) / 1000
+    assert settings.shutdown_delay_s > 2 * seen_s
+    grace_s = int(SERVICES["service"]["stop_grace_period"].removesuffix("s"))
+    assert grace_s > settings.shutdown_delay_s + settings.graceful_timeout_s + 1
+
+
+def test_the_proxy_waits_longer_than_the_service_takes() -> None:
+    limit = re.search(r"timeout server (\d+)s", PROXY)
+
+    assert limit
+    assert int(limit[1]) * 1000 > service_settings.Settings.rest_api_timeout_in_ms
 
 
 def test_grafana_asks_prometheus_at_its_name_and_port() -> None:
@@ -142,7 +176,7 @@ def test_grafana_finds_the_dashboards_where_they_are_mounted() -> None:
     assert provider["options"]["path"] in mounted
 
 
-def test_both_ports_of_the_service_are_published() -> None:
-    inside = {port.rpartition(":")[2] for port in SERVICES["service"]["ports"]}
+def test_both_ports_of_the_service_are_published_by_the_proxy() -> None:
+    inside = {port.rpartition(":")[2] for port in SERVICES["proxy"]["ports"]}
 
     assert inside == {"8500", "8501"}

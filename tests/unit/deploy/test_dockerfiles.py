@@ -13,9 +13,12 @@ FILES = ("service/Dockerfile", "training/Dockerfile")
 COPIED = {
     "service/Dockerfile": {
         "deploy/message_modules.py",
+        "requirements/fetch.txt",
         "requirements/install-python-parts",
         "requirements/protocol.txt",
         "requirements/service.txt",
+        "requirements/signing.txt",
+        "requirements/traces.txt",
         "service",
     },
     "training/Dockerfile": {
@@ -100,6 +103,14 @@ def test_the_classic_builder_can_build_it(name: str) -> None:
         assert newer not in text
 
 
+def test_the_serving_image_holds_nothing_optional_unless_asked() -> None:
+    (extras,) = arguments_of("service/Dockerfile", "ARG")
+    (installs,) = (it for it in arguments_of("service/Dockerfile", "RUN") if "venv" in it)
+
+    assert extras == "EXTRAS="
+    assert "for list in service $EXTRAS;" in installs
+
+
 def test_the_serving_image_behaves_as_tensorflow_servings() -> None:
     name = "service/Dockerfile"
     environment = arguments_of(name, "ENV")[-1].split()
@@ -107,4 +118,4 @@ def test_the_serving_image_behaves_as_tensorflow_servings() -> None:
     assert arguments_of(name, "EXPOSE") == ["8500 8501"]
     assert arguments_of(name, "STOPSIGNAL") == ["SIGTERM"]
     assert {"MODEL_NAME=housing", "MODEL_BASE_PATH=/models"} <= set(environment)
-    assert "/readyz" in arguments_of(name, "HEALTHCHECK")[0]
+    assert '["python", "-m", "service.probe", "8501"]' in arguments_of(name, "HEALTHCHECK")[0]

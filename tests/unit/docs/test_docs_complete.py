@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from service.fetch.__main__ import parser as fetch_parser
 from service.monitoring.drift import Drift
 from service.monitoring.drift_gauges import DriftGauges
 from service.monitoring.feedback import FeedbackGauges
@@ -23,10 +24,20 @@ README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
-def test_every_flag_has_its_row():
-    rows = set(re.findall(r"^\| `--(\w+)` \|", OPERATIONS, re.MULTILINE))
+def flags_in(section: str) -> set[str]:
+    """The flags with a row in a section of the operations page."""
+    _, _, text = OPERATIONS.partition(f"\n## {section}\n")
+    return set(re.findall(r"^\| `--(\w+)` \|", text.partition("\n## ")[0], re.MULTILINE))
 
-    assert rows == {knob.name for knob in knobs()}
+
+def test_every_flag_has_its_row():
+    assert flags_in("Flags") == {knob.name for knob in knobs()}
+
+
+def test_every_flag_of_a_fetch_has_its_row():
+    options = [name for it in fetch_parser()._actions for name in it.option_strings]
+
+    assert flags_in("Fetching") == {it.removeprefix("--") for it in options} - {"-h", "help"}
 
 
 def test_every_flag_without_effect_is_named():
