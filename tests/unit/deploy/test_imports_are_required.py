@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
 # What a part can do without: imported only where it is asked for, and tested by us.
 OPTIONAL = {"service": {"pyarrow"}}
 LISTS = {
-    "service": ("service", "traces", "protocol", "signing"),
+    "service": ("service", "traces", "protocol", "signing", "scoring"),
     "training": ("training", "signing"),
     "client": ("client",),
 }
