@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.score.conftest import Score
 
 GROUP_ROWS = 2**17
-UNITS = 40
+UNITS = 24
 
 
 @pytest.fixture(scope="module")
