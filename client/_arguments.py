@@ -149,6 +149,8 @@ def _add_score(commands: Any, _: argparse.ArgumentParser) -> None:
     add("--memory", type=_bytes, metavar="BYTES", help=memory)
     rows = "rows that are written as one, of a part of a folder (1048576)"
     add("--unit_rows", type=_at_least(1), default=2**20, metavar="N", help=rows)
+    cluster = "work on a Dask cluster instead: its scheduler, such as tcp://head:8786"
+    add("--scheduler", metavar="ADDRESS", help=cluster)
     add("--restart", action="store_true", help="drop what an earlier run left")
 
 

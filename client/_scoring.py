@@ -60,8 +60,9 @@ def _scored(scoring: Any, given: argparse.Namespace) -> Any:
     base_path = Path(given.model_base_path or Path("models", given.model))
     model = scoring.find(base_path, given.version_number, given.label)
     options = _options(scoring, given)
+    engine = None if given.scheduler is None else scoring.Dask(given.scheduler)
     with _Shown(Path(given.output).name) as shown:
-        return scoring.score(given.table, given.output, model, options, progress=shown.show)
+        return scoring.score(given.table, given.output, model, options, engine, shown.show)
 
 
 class _Shown(contextlib.ExitStack):

@@ -9,16 +9,20 @@ or Spark call it. Needs the packages of ``requirements/scoring.in`` beside the s
 the serving process imports nothing of it.
 """
 
+from service.score.cluster import Dask
 from service.score.engines import InProcess, Processes
 from service.score.errors import TableError
 from service.score.planning import Options
 from service.score.run import Progress, Result, score
 from service.score.scorer import Scored, Scorer
+from service.score.spark import Pricing
 from service.score.versions import find, opened
 
 __all__ = [
+    "Dask",
     "InProcess",
     "Options",
+    "Pricing",
     "Processes",
     "Progress",
     "Result",

@@ -66,7 +66,7 @@ class Job:
 
     def scorer(self) -> Scorer:
         """What prices, loaded once a process."""
-        return _scorer(self.version, self.level, self.columns)
+        return scorer_of(self.version, self.level, self.columns)
 
     def schema(self, outputs: tuple[str, ...]) -> Any:
         """The columns that are written."""
@@ -182,5 +182,15 @@ class _BadRows:
 
 
 @lru_cache(maxsize=2)
-def _scorer(version: Path, level: float | None, columns: tuple[tuple[str, str], ...]) -> Scorer:
+def scorer_of(version: Path, level: float | None, columns: tuple[tuple[str, str], ...]) -> Scorer:
+    """What prices by a version, loaded once a process.
+
+    Args:
+        version: Its folder.
+        level: The intervals' level; None for none.
+        columns: What the table calls features, by feature.
+
+    Raises:
+        TableError: The version is refused, or does not fit the rest.
+    """
     return Scorer(versions.opened(version), level, dict(columns))
