@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from service.repository.version import ModelVersion
     from service.score.features import Column, Problem
 
-# Rows that the network runs at once: their layers' outputs fit into a core's own cache.
-PIECE_ROWS: Final = 2048
+# Rows that the network runs at once: their layers' outputs fit into a core's own cache, and the
+# executor takes them as they are.
+PIECE_ROWS: Final = 1024
 
 REASONS: Final = pa.schema(
     [

@@ -158,8 +158,8 @@ def test_memory_does_not_grow_with_the_table(
         assert status == 0, done.stderr
         return peak_kb / 1024, path.stat().st_size / 2**20
 
-    small, _ = peak_mb(800_000)
-    large, size = peak_mb(6_400_000)
+    small, _ = peak_mb(400_000)
+    large, size = peak_mb(3_200_000)
 
     assert large < 300
     assert large - small < size / 4
