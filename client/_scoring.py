@@ -106,8 +106,8 @@ def _tell(result: Any) -> None:
         file=sys.stderr,
     )
     if result.bad:
+        which = "1 row has" if result.bad == 1 else f"{result.bad:,} rows have"
         print(
-            f"{result.bad:,} rows have no price: {result.bad_rows} says why; the first: "
-            f"{result.example}",
+            f"{which} no price: {result.bad_rows} says why; the first: {result.example}",
             file=sys.stderr,
         )

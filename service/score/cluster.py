@@ -7,6 +7,7 @@ the same paths or URLs.
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from service.score.errors import TableError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Units that wait for each thread of the cluster, so that none idles.
 _AHEAD: Final = 2
 _CONNECT_S: Final = 5.0
+_ADDRESS: Final = re.compile(r"([a-z]+://)?[^/\s]+:\d+")
 
 
 class Dask:
@@ -49,9 +51,11 @@ class Dask:
 def _connected(address: str) -> Any:
     from distributed import Client  # noqa: PLC0415 - for a cluster alone
 
+    if not _ADDRESS.fullmatch(address):
+        raise TableError(f"scheduler is {address}, not an address such as tcp://head:8786")
     try:
         return Client(address, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise TableError(f"no Dask scheduler answers at {address}: {error}") from error
 
 

@@ -106,7 +106,11 @@ def score(
         _check_empty(run)
     with run.job.journal.locked():
         earlier = _begun(run, restart=options.restart)
-        done = _all_done(run, chosen, earlier, progress)
+        try:
+            done = _all_done(run, chosen, earlier, progress)
+        except TableError:
+            _drop_if_nothing_is_done(run)
+            raise
         result = _finished(run, done, sum(it.rows for it in earlier.values()))
     run.job.journal.folder.remove()
     return result
@@ -181,6 +185,12 @@ def _all_done(
             shown.add(it)
     _check_rows(run, done)
     return [done[number] for number in sorted(done)]
+
+
+def _drop_if_nothing_is_done(run: Run) -> None:
+    """Leave nothing of a run that has come to nothing, so that another may begin."""
+    if not run.job.journal.done():
+        (run.job.parts if run.is_file else run.job.journal.folder).remove()
 
 
 class _Shown:

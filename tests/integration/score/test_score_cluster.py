@@ -113,14 +113,17 @@ def test_scheduler_that_is_not_there_is_said(
 ) -> None:
     write(houses(10), tmp_path / "t.parquet", 10)
     address = f"tcp://127.0.0.1:{free_port()}"
-
-    done = score(
-        tmp_path / "t.parquet", "-o", tmp_path / "o.csv", "--scheduler", address,
-        "--model_base_path", housing_models / "housing",
+    line = (
+        tmp_path / "t.parquet", "-o", tmp_path / "o.csv", "--model_base_path",
+        housing_models / "housing", "--scheduler",
     )  # fmt: skip
 
-    assert done.returncode == 1
+    done, nonsense = score(*line, address), score(*line, "head")
+
+    assert (done.returncode, nonsense.returncode) == (1, 1)
     assert f"no Dask scheduler answers at {address}" in done.stderr
+    assert nonsense.stderr == ("error: scheduler is head, not an address such as tcp://head:8786\n")
+    assert [it.name for it in tmp_path.iterdir()] == ["t.parquet"]
 
 
 def test_spark_function_prices_frames_as_they_come(housing_models: Path, tmp_path: Path) -> None:

@@ -322,6 +322,18 @@ def test_output_is_not_the_input_nor_in_it(table, model, tmp_path):
             scored(table, output, model)
 
 
+def test_run_that_comes_to_nothing_leaves_nothing(model, tmp_path):
+    dates = pa.table({"RM": pa.array([0], pa.date32()), "AGE": [1.0], "LSTAT": [1.0]})
+    parquet.write_table(dates, tmp_path / "t.parquet")
+
+    for output in ("o.csv", "out"):
+        with pytest.raises(TableError, match=r"column RM holds date32\[day\], not numbers"):
+            scored(tmp_path / "t.parquet", tmp_path / output, model)
+
+    assert [it for it in names(tmp_path) if it.startswith("o.csv")] == []
+    assert names(tmp_path / "out") == []
+
+
 def test_model_that_is_not_there_is_said(table, tmp_path):
     (tmp_path / "empty").mkdir()
     for folder, said in (("none", "no model: .*none: No such file"), ("empty", "holds no version")):
