@@ -1,7 +1,8 @@
 """Where studies lie: a database, or a journal file that several machines share.
 
-Optuna has both. Whoever computes a trial gives a sign of life every few seconds; Optuna looks
-for them in a database alone, so that here its journal learns to keep them too.
+Optuna has both. Whoever computes a trial gives a sign of life every few seconds. Optuna looks
+for signs in a database alone, and gives up a trial only after its first: here its journal keeps
+them too, and a trial is given up as well if its process was killed before it gave any.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages._rdb.models import TrialHeartbeatModel
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event, make_url
+from sqlalchemy import event, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
     IntegrityError,
@@ -34,14 +36,14 @@ from training.errors import StorageError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from optuna.storages import BaseStorage
     from sqlalchemy import URL, Engine
 
 JOURNAL: Final = "journal"
 
-# Beyond the limit of a column that Optuna's database has, a name that none of its own has.
+# An attribute of a trial that none of Optuna's own is called like.
 _SIGN: Final = "hearth:sign_of_life"
 # Signs of life that fit into the time after which a silent trial counts as lost.
 _SIGNS: Final = 5
@@ -87,14 +89,34 @@ def unwarned() -> Iterator[None]:
         yield
 
 
+class _Silence:
+    """Which trials have not changed their sign of life for a time, as measured here.
+
+    No clock is compared with another machine's.
+
+    Args:
+        grace_s: The time.
+    """
+
+    def __init__(self, grace_s: int) -> None:
+        self._grace_s = grace_s
+        self._seen: dict[int, tuple[object, float]] = {}
+
+    def lost(self, signs: Mapping[int, object]) -> list[int]:
+        """Look at the latest sign of each running trial; gives those to give up."""
+        now = time.monotonic()
+        before = {it: self._seen.get(it, (sign, now)) for it, sign in signs.items()}
+        self._seen = {
+            it: before[it] if before[it][0] == sign else (sign, now) for it, sign in signs.items()
+        }
+        return [it for it, (_, since) in self._seen.items() if now - since > self._grace_s]
+
+
 class Journal(JournalStorage, BaseHeartbeat):
     """Optuna's journal in a file, with signs of life as its databases have them.
 
     The file may lie on NFS: the lock beside it is a symbolic link, which only one process can
     make. The lock of a killed process is broken after as long as its trial is given up.
-
-    No clock is compared with another machine's: a trial is lost if its sign has not changed
-    for the time of grace as measured here.
 
     Args:
         path: The file; made where it is missing.
@@ -104,8 +126,8 @@ class Journal(JournalStorage, BaseHeartbeat):
     def __init__(self, path: Path, grace_s: int) -> None:
         lock = JournalFileSymlinkLock(str(path), max(grace_s, _LEAST_LOCK_S))
         super().__init__(JournalFileBackend(str(path), lock))
-        self._grace_s = grace_s
-        self._seen: dict[int, tuple[object, float]] = {}
+        self._interval_s = _interval(grace_s)
+        self._silence = _Silence(grace_s)
 
     def record_heartbeat(self, trial_id: int) -> None:
         """Give a trial's sign of life."""
@@ -113,20 +135,13 @@ class Journal(JournalStorage, BaseHeartbeat):
             self.set_trial_system_attr(trial_id, _SIGN, time.time())
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
-        signs = {it._trial_id: it.system_attrs.get(_SIGN) for it in running}  # noqa: SLF001 - Optuna's own storages do
-        now = time.monotonic()
-        self._seen = {
-            trial: seen
-            if (seen := self._seen.get(trial)) is not None and seen[0] == sign
-            else (sign, now)
-            for trial, sign in signs.items()
-        }
-        return [it for it, (_, since) in self._seen.items() if now - since > self._grace_s]
+        return self._silence.lost(
+            {it._trial_id: it.system_attrs.get(_SIGN) for it in _running(self, study_id)}  # noqa: SLF001 - as Optuna's own
+        )
 
     def get_heartbeat_interval(self) -> int:
         """Seconds between two signs."""
-        return _interval(self._grace_s)
+        return self._interval_s
 
     def get_heartbeat_stale_trial_callback(
         self,
@@ -135,11 +150,42 @@ class Journal(JournalStorage, BaseHeartbeat):
         return None
 
 
+class Database(RDBStorage):
+    """Optuna's database, where a trial that never gave a sign of life is lost too.
+
+    Args:
+        url: As SQLAlchemy takes it.
+        settings: Of its engine.
+        grace_s: Seconds without a sign of life after which a trial counts as lost.
+    """
+
+    def __init__(self, url: str, settings: dict[str, Any], grace_s: int) -> None:
+        with unwarned():
+            super().__init__(
+                url,
+                engine_kwargs=settings,
+                heartbeat_interval=_interval(grace_s),
+                grace_period=grace_s,
+            )
+        self._silence = _Silence(grace_s)
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        with self.engine.connect() as connection:
+            known = set(connection.scalars(select(TrialHeartbeatModel.trial_id)))
+        running = {it._trial_id for it in _running(self, study_id)}  # noqa: SLF001 - as Optuna's own
+        lost = self._silence.lost(dict.fromkeys(running - known))
+        return [*super()._get_stale_trial_ids(study_id), *lost]
+
+
+def _running(it: BaseStorage, study_id: int) -> list[FrozenTrial]:
+    return it.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+
+
 def _interval(grace_s: int) -> int:
     return max(1, grace_s // _SIGNS)
 
 
-def _database(place: URL, grace_s: int) -> RDBStorage:
+def _database(place: URL, grace_s: int) -> Database:
     for attempt in count(1):
         try:
             return _open(place, grace_s)
@@ -151,17 +197,11 @@ def _database(place: URL, grace_s: int) -> RDBStorage:
     raise AssertionError("count() does not end")
 
 
-def _open(place: URL, grace_s: int) -> RDBStorage:
+def _open(place: URL, grace_s: int) -> Database:
     is_file = place.get_backend_name() == "sqlite"
     if is_file:
         _make_tables(_file(place))
-    with unwarned():
-        opened = RDBStorage(
-            place.render_as_string(hide_password=False),
-            engine_kwargs=_engine(place),
-            heartbeat_interval=_interval(grace_s),
-            grace_period=grace_s,
-        )
+    opened = Database(place.render_as_string(hide_password=False), _engine(place), grace_s)
     if is_file:
         _take_turns(opened.engine)
     return opened

@@ -190,7 +190,7 @@ def command(folder: Path, url: str, *flags: str) -> subprocess.CompletedProcess[
 
 
 def test_journals_trial_is_lost_after_its_grace_and_not_before(tmp_path, monkeypatch):
-    """Optuna's own rule, with a clock that the test turns: nothing is compared with wall clocks."""
+    """By a clock that the test turns."""
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     journal = Journal(tmp_path / "journal", grace_s=10)
@@ -206,6 +206,22 @@ def test_journals_trial_is_lost_after_its_grace_and_not_before(tmp_path, monkeyp
     clock[0] += 1
 
     assert journal._get_stale_trial_ids(study) == [trial]
+
+
+def test_trial_that_never_gave_a_sign_of_life_is_lost_too(url, monkeypatch):
+    """Its process was killed between taking it and the first sign."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    database = storage(url, grace_s=10)
+    study = database.create_new_study([optuna.study.StudyDirection.MINIMIZE])
+    trial = database.create_new_trial(study)
+    alive = database.create_new_trial(study)
+    database.record_heartbeat(alive)
+    assert database._get_stale_trial_ids(study) == []
+
+    clock[0] += 11
+
+    assert database._get_stale_trial_ids(study) == [trial]
 
 
 @pytest.mark.parametrize(
