@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "0"})
 _AUTO: Final = "auto"
+_ADDRESSES: Final = ("host", "rest_api_port", "port", "grpc_socket_path")
 
 
 class SettingsError(ValueError):
@@ -535,7 +537,26 @@ def _read(place: str, read: Callable[[str], Any], text: str) -> Any:
         raise SettingsError(f"{place} {error}") from error
 
 
+def check_addresses_stay(before: Settings, after: Settings) -> None:
+    """Make sure that a running service can take new settings.
+
+    Raises:
+        SettingsError: It would have to listen somewhere else.
+    """
+    for name in _ADDRESSES:
+        was, asked = getattr(before, name), getattr(after, name)
+        if asked != was:
+            raise SettingsError(f"--{name} is {asked!r}, and {was!r} until a restart")
+
+
 class _Parser(argparse.ArgumentParser):
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """What a line of a file of flags holds: flags as in a shell, and comments."""
+        try:
+            return shlex.split(arg_line, comments=True)
+        except ValueError as error:
+            raise SettingsError(f"the line {arg_line!r}: {error}") from error
+
     def error(self, message: str) -> NoReturn:
         raise SettingsError(message)
 
@@ -544,6 +565,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m service",
         description="Serves the newest version of a model over TensorFlow Serving's REST.",
+        epilog="@FILE stands for the flags in that file; SIGHUP reads it again.",
+        fromfile_prefix_chars="@",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"hearth {VERSION}")

@@ -44,12 +44,12 @@ def service(housing_models: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def ask(client_environment: ClientEnvironment) -> Ask:
-    """Run ``NAME_script.py`` in the environment NAME; it prints what it was answered as JSON."""
+    """Run ``NAME_script.py``, or another, in the environment NAME; it prints JSON."""
 
-    def run(name: str, *arguments: object) -> Any:
+    def run(name: str, *arguments: object, script: str = "") -> Any:
         command = [
             client_environment(name),
-            _HERE / f"{name}_script.py",
+            _HERE / (script or f"{name}_script.py"),
             *map(_argument, arguments),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
