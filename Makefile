@@ -12,6 +12,7 @@ NAME      = $(if $(TARGET),$(basename $(patsubst %.gz,%,$(notdir $(DATA)))),hous
 FORCE     =
 PEERS     =
 QUICK     =
+JOBS      = 2
 RECIPE    =
 ARGS      =
 PYTHON    = python3
@@ -33,7 +34,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
 help:
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS NAME DATA TARGET FEATURES RECIPE FORCE PYTHON, and ARGS"
+	@echo "  variables: REST_PORT PORT HOST WORKERS MODELS NAME DATA TARGET FEATURES RECIPE FORCE JOBS PYTHON, and ARGS"
 	@echo "  for further flags; for example: make serve REST_PORT=9000 WORKERS=2"
 
 setup: $(DEV) ## Make .venv with all that serving, training and testing need
@@ -66,11 +67,11 @@ lessons: $(MODELS)/lessons/models.config ## Serve the networks of docs/tutorial.
 $(MODELS)/lessons/models.config: $(wildcard lessons/*.py) | $(RUN)
 	@$(BIN)/python -m lessons export --folder $(MODELS)/lessons
 
-test: $(DEV) system ## Run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) system ## Run all tests, JOBS=2 files at once
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 unit integration e2e: $(DEV)
-	@$(BIN)/python -m pytest tests/$@ $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile tests/$@ $(ARGS)
 
 unit: ## Run the tests that need no TensorFlow and no socket
 integration: ## Run the tests with TensorFlow, files and processes
@@ -121,7 +122,7 @@ down: ## Stop the containers; the volumes with models and metrics stay
 lock: $(DEV) ## Pin the packages of requirements/, tests/clients/ and the peers anew; ARGS=--upgrade for newer ones
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd requirements; set -e; \
 	  $(COMPILE) $(ARGS) dev.in -o dev.txt; \
-	  for list in run service traces training client signing fetch; do $(COMPILE) -c dev.txt $$list.in -o $$list.txt; done; \
+	  for list in run service traces training client signing fetch scoring postgresql; do $(COMPILE) -c dev.txt $$list.in -o $$list.txt; done; \
 	  $(COMPILE) --no-deps -c dev.txt protocol.in -o protocol.txt; \
 	  for folder in tests/clients benchmarks/peers/requirements; do cd "$(CURDIR)/$$folder"; \
 	    for list in *.in; do $(COMPILE) $(ARGS) $$list -o $${list%.in}.txt; done; done

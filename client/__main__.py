@@ -1,4 +1,4 @@
-"""The command line: ``python -m client predict | explain | models | top | wait``.
+"""The command line: ``python -m client predict | score | explain | models | top | wait``.
 
 Exit codes: 0 it worked; 1 the server or the data is at fault; 2 the command line is;
 130 interrupted, or nobody reads the output any more.
@@ -21,6 +21,7 @@ from client._csv import TableError, decoded, encoded
 from client._part import Part
 from client._pricing import Run
 from client._progress import progress
+from client._scoring import score
 from client._top import watch
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def main(
     """
     try:
         given = parse(argv, os.environ if environ is None else environ)
-        status = _run(given, transport)
+        status = score(given) if given.command == "score" else _run(given, transport)
         sys.stdout.flush()
     except (HearthError, TableError, OSError) as error:
         return _failed(error)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 WAIT_TIMEOUT_S: Final = 60.0
 _PAIR: Final = re.compile(r"(?P<name>[^=/]+)=(?P<value>.*)", re.DOTALL)
 
+_SIZE: Final = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[KMGT]?)i?B?", re.IGNORECASE)
+_UNITS: Final = {unit: 2 ** (10 * power) for power, unit in enumerate(("", "K", "M", "G", "T"))}
+
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser. The common flags may stand before the command or after it."""
@@ -25,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_predict, _add_explain, _add_models, _add_top, _add_wait):
+    for add in (_add_predict, _add_score, _add_explain, _add_models, _add_top, _add_wait):
         add(commands, common)
     return root
 
@@ -115,6 +118,50 @@ def _add_predict(commands: Any, common: argparse.ArgumentParser) -> None:
     predict.add_argument("--level", type=_share, metavar="SHARE", help=level)
     rows = predict.add_argument("--chunk_rows", type=_at_least(1), default=argparse.SUPPRESS)
     rows.metavar, rows.help = "N", "rows in one request (1000)"
+
+
+def _add_score(commands: Any, _: argparse.ArgumentParser) -> None:
+    score = commands.add_parser(
+        "score",
+        allow_abbrev=False,
+        help="price a table of any size on this machine, without a server",
+        description="Price a CSV, Parquet or Arrow file, or a folder of such files, without a "
+        "server. The same command goes on where an earlier one was stopped.",
+    )
+    add = score.add_argument
+    add("table", metavar="TABLE", help="a file or a folder: a path, or a URL such as s3://...")
+    add(
+        "-o", "--output", required=True, metavar="OUTPUT",
+        help="a file (NAME.parquet, NAME.csv, NAME.arrow), or a folder that gets many",
+    )  # fmt: skip
+    _add_model(score)
+    add("--level", type=_share, metavar="SHARE", help="the bounds too, such as 0.9")
+    add(
+        "--column", action="append", type=_column, default=[], metavar="FEATURE=COLUMN",
+        help="what the table calls a feature; once for each",
+    )  # fmt: skip
+    keep = "columns to put before the price: all, none, or NAME,NAME (all)"
+    add("--keep", type=_kept, default="all", metavar="COLUMNS", help=keep)
+    formats = ("parquet", "csv", "arrow")
+    add("--format", choices=formats, help="what to write (as the output's name says, or parquet)")
+    add("--processes", type=_at_least(1), metavar="N", help="processes to work in (one a core)")
+    memory = "what all processes may take together, such as 2G (as much as they like)"
+    add("--memory", type=_bytes, metavar="BYTES", help=memory)
+    rows = "rows that are written as one, of a part of a folder (1048576)"
+    add("--unit_rows", type=_at_least(1), default=2**20, metavar="N", help=rows)
+    cluster = "work on a Dask cluster instead: its scheduler, such as tcp://head:8786"
+    add("--scheduler", metavar="ADDRESS", help=cluster)
+    add("--restart", action="store_true", help="drop what an earlier run left")
+
+
+def _add_model(score: argparse.ArgumentParser) -> None:
+    add = score.add_argument
+    add("--model", default=argparse.SUPPRESS, help="the model's name (housing)")
+    where = "the folder of its versions, or of one version (models/MODEL)"
+    add("--model_base_path", metavar="FOLDER", help=where)
+    number = "the version to score with (the stable one)"
+    add("--version_number", type=_at_least(1), default=argparse.SUPPRESS, metavar="N", help=number)
+    add("--label", default=argparse.SUPPRESS, help="the version with this label")
 
 
 def _add_explain(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -209,6 +256,24 @@ def _share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
+
+
+def _column(text: str) -> tuple[str, str]:
+    feature, mark, column = text.partition("=")
+    if not (mark and feature and column):
+        raise argparse.ArgumentTypeError(f"{text} is not FEATURE=COLUMN")
+    return feature, column
+
+
+def _kept(text: str) -> str | list[str]:
+    return text if text in {"all", "none"} else text.split(",")
+
+
+def _bytes(text: str) -> int:
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text} is no size such as 500M or 2G")
+    return int(float(found["number"]) * _UNITS[found["unit"].upper()])
 
 
 def _at_least(limit: int) -> Callable[[str], int]:

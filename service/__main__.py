@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from service.settings import Settings, SettingsError, parse
+from service.settings import Settings, SettingsError, check_addresses_stay, parse
 from service.shared import shared_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 _USAGE_ERROR: Final = 2
 _FAILED: Final = 1
@@ -25,8 +26,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         The exit code: 0 after an orderly stop, 1 if the service cannot start, 2 for a
         wrong flag.
     """
+    read = partial(parse, arguments, environment)
     try:
-        settings = parse(arguments, environment)
+        settings = read()
     except SettingsError as error:
         print(f"python -m service: {error} (--help lists the flags)", file=sys.stderr)
         return _USAGE_ERROR
@@ -43,24 +45,19 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             "grpc.health.v1.Health tells whether the service is ready"
         )
     with shared_folder() as folder:
-        return _run(settings, folder)
+        return _run(settings, read, folder)
 
 
-def _run(settings: Settings, folder: Path) -> int:
+def _run(settings: Settings, read: Callable[[], Settings], folder: Path) -> int:
     # Only now: prometheus_client looks at its folder when it is imported.
     from service.errors import InvalidRequest  # noqa: PLC0415
-    from service.http.server import PortError, Server, check_port, check_socket  # noqa: PLC0415
+    from service.http.server import PortError, Server, check_addresses  # noqa: PLC0415
     from service.process import check_files, initial_config  # noqa: PLC0415
     from service.repository.agreement import Agreement  # noqa: PLC0415
     from service.welcome import welcome  # noqa: PLC0415
 
     try:
-        if settings.rest_api_port:
-            check_port("--rest_api_port", settings.host, settings.rest_api_port)
-        if settings.port:
-            check_port("--port", settings.host, settings.port)
-        if settings.grpc_socket_path:
-            check_socket("--grpc_socket_path", Path(settings.grpc_socket_path))
+        check_addresses(settings)
         check_files(settings)
         agreement = Agreement(folder / "agreement")
         models = initial_config(settings, folder)
@@ -69,12 +66,19 @@ def _run(settings: Settings, folder: Path) -> int:
         print(f"python -m service: {error}", file=sys.stderr)
         return _FAILED
 
+    def read_again() -> Settings:
+        now = read()
+        check_addresses_stay(settings, now)
+        check_files(now)
+        agreement.follow(initial_config(now, folder))
+        return now
+
     def announce() -> None:
         if not settings.quiet:
             print(welcome(settings, models), flush=True)
 
     try:
-        Server(settings, agreement, announce).run()
+        Server(settings, agreement, read_again, announce).run()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else _FAILED
     return 0

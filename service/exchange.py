@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import re
 import secrets
 import time
@@ -90,6 +91,8 @@ class Exchange(msgspec.Struct, gc=False):
         error: The error's message.
         waited_s: Seconds that it waited for a thread before anybody looked at it.
         decoded_s: When its inputs were arrays, on the same clock as ``started_s``.
+        deadline_s: When nobody waits for its answer any more, on the same clock; noted where that
+            is made elsewhere.
         stages: Seconds of the first three stages, once they are over; the last is what is left.
         trace: Its part of a trace; None if it is not traced.
         caller: Who asks; empty where nobody asks who it is.
@@ -113,6 +116,7 @@ class Exchange(msgspec.Struct, gc=False):
     error: str = ""
     waited_s: float = 0.0
     decoded_s: float = 0.0
+    deadline_s: float = math.inf
     stages: tuple[float, float, float] | None = None
     trace: Trace | None = None
     caller: str = ""

@@ -17,14 +17,21 @@ class Health:
         repository: Ready is who serves a version of some model; one that cannot be served
             must not take the others away.
         crashing: Says that workers crash again and again; empty while they do not.
+        behind: Says that the servers behind cannot be reached; empty while they can.
 
     Attributes:
         draining: Set once the worker goes down: it still answers, but is not ready.
     """
 
-    def __init__(self, repository: Repository, crashing: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        crashing: Callable[[], str] = str,
+        behind: Callable[[], str] = str,
+    ) -> None:
         self._repository = repository
         self.crashing = crashing
+        self._behind = behind
         self.draining = False
 
     def problem(self) -> str:
@@ -35,5 +42,5 @@ class Health:
             return "no model is configured"
         problems = self._repository.problems()
         if len(problems) < len(self._repository.names()):
-            return ""
+            return self._behind()
         return "; ".join(f"model {name}: {problem}" for name, problem in problems.items())

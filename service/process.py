@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 import sqlite3
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from service.monitoring.drift import Report
     from service.monitoring.observations import Observer
     from service.monitoring.request_log import Form
+    from service.remote.fleet import Fleet
     from service.repository.agreement import Agreement
     from service.repository.version import ModelVersion
     from service.rpc.calls import Service
@@ -80,6 +82,8 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("hearth.process")
 _METRICS_PATH: Final = "/metrics"
+# Seconds after which a version of a fleet that was refused is tried again.
+_FLEET_RETRY_S: Final = 5.0
 _WHOLE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -105,9 +109,14 @@ class Process:
         self.settings = settings
         self.entrance = Entrance(settings)
         self._metrics = Metrics(serving=_serving_metrics(settings))
+        self._fleet = _fleet(settings, self._metrics)
         self._trials = _trials(settings, agreement)
-        self.repository = _repository(settings, self._metrics, self._trials)
-        self.health = Health(self.repository, str if crashes is None else crashes.problem)
+        self.repository = _repository(settings, self._metrics, self._trials, self._fleet)
+        self.health = Health(
+            self.repository,
+            str if crashes is None else crashes.problem,
+            str if self._fleet is None else self._fleet.problem,
+        )
         access_log = AccessLog(
             parse_access_log(settings.access_log), settings.slow_request_ms / 1000
         )
@@ -204,6 +213,8 @@ class Process:
         if self.rpc is not None:
             pending["grpc"] = self.rpc.under_way
         self._metrics.look(states(self.repository), lag_s, pending)
+        if self._fleet is not None:
+            self._metrics.fleet(cut_off=self._fleet.is_cut_off)
 
     def start(self) -> None:
         """Load what there is, then keep watching; returns when the first look is over."""
@@ -288,13 +299,22 @@ def _apis(
 
 
 def _trials(settings: Settings, agreement: Agreement) -> Trials | None:
-    if not settings.load_trial_s:
+    if not settings.load_trial_s or settings.remote_servers:
         return None
 
     def ask(model: str, number: int, path: Path) -> str:
         return try_apart(settings, model, number, path)
 
     return Trials(agreement.folder("trials"), ask, settings.load_trial_s)
+
+
+def _fleet(settings: Settings, metrics: Metrics) -> Fleet | None:
+    if not settings.remote_servers:
+        return None
+    from service.remote.channel import read_access  # noqa: PLC0415 - only where needed
+    from service.remote.fleet import Fleet  # noqa: PLC0415
+
+    return Fleet(settings.remote_servers, read_access(settings.remote_config_file), metrics)
 
 
 def _drift(settings: Settings, agreement: Agreement) -> Drift | None:
@@ -404,6 +424,10 @@ def check_files(settings: Settings) -> None:
         # As in TensorFlow Serving: somebody believes that it batches.
         raise InvalidRequest("--batching_parameters_file is given without --enable_batching")
     load_options(settings)
+    if settings.remote_config_file is not None:
+        from service.remote.channel import read_access  # noqa: PLC0415 - only where needed
+
+        read_access(settings.remote_config_file)
     _check_kept(settings)
     check_entrance(settings)
     if settings.verify_versions_with:
@@ -513,8 +537,23 @@ def _channel_arguments(text: str) -> list[tuple[str, int | str]]:
     return [(name, int(value) if _WHOLE.fullmatch(value) else value) for name, _, value in pairs]
 
 
-def _repository(settings: Settings, metrics: Metrics, trials: Trials | None) -> Repository:
-    options = replace(load_options(settings), observer=metrics.batches)
+def _retry_policy(settings: Settings) -> RetryPolicy:
+    if settings.remote_servers:
+        # What a fleet says of itself may change while no file does.
+        return RetryPolicy(sys.maxsize, _FLEET_RETRY_S)
+    return RetryPolicy(
+        settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000
+    )
+
+
+def _repository(
+    settings: Settings, metrics: Metrics, trials: Trials | None, fleet: Fleet | None
+) -> Repository:
+    options = replace(
+        load_options(settings),
+        observer=metrics.batches,
+        remote=None if fleet is None else fleet.open,
+    )
 
     def load(model: str, number: int, path: Path) -> ModelVersion:
         if trials is not None and trials.is_needed(path):
@@ -527,6 +566,7 @@ def _repository(settings: Settings, metrics: Metrics, trials: Trials | None) -> 
         (),
         load,
         metrics,
-        RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1_000_000),
+        _retry_policy(settings),
         default_label=settings.default_version_label,
+        find=None if fleet is None else fleet.find,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "0"})
 _AUTO: Final = "auto"
+_ADDRESSES: Final = ("host", "rest_api_port", "port", "grpc_socket_path")
 
 
 class SettingsError(ValueError):
@@ -99,6 +101,16 @@ def _paths(text: str) -> tuple[Path, ...]:
     if not all(text.split(",")):
         raise SettingsError(f"is {text!r}; expected paths joined by commas")
     return tuple(Path(it) for it in text.split(","))
+
+
+def _servers(text: str) -> tuple[str, ...]:
+    from service.remote.addresses import check_servers  # noqa: PLC0415 - only where needed
+
+    servers = tuple(it.strip() for it in text.split(","))
+    problem = check_servers(servers)
+    if problem:
+        raise SettingsError(problem)
+    return servers
 
 
 def _route(text: str) -> str:
@@ -211,6 +223,15 @@ class Settings:
         "Folders, joined by commas, below which callers may name models, beside those of the "
         "models that are configured.",
         str,
+    )
+    remote_servers: tuple[str, ...] = _knob(
+        (),
+        "Servers that run the models, host:port joined by commas, or one DNS name for all; "
+        "model_base_path then holds what describes the versions, if anything.",
+        _servers,
+    )
+    remote_config_file: Path | None = _knob(
+        None, "JSON that says how they are asked: TLS and metadata; plain text without.", Path
     )
     executor: str = _knob(
         AUTO, f"What runs the model: {', '.join(EXECUTORS)}.", _one_of(*EXECUTORS)
@@ -466,6 +487,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     _check_ports(settings)
     _check_parallelism(settings)
     _check_request_log(settings)
+    _check_remote(settings)
     return settings
 
 
@@ -492,6 +514,17 @@ def _check_request_log(settings: Settings) -> None:
         raise SettingsError(
             f"--request_log_total_bytes is {settings.request_log_total_bytes}, below the {least} "
             f"of {settings.workers + 1} files of --request_log_file_bytes"
+        )
+
+
+def _check_remote(settings: Settings) -> None:
+    if settings.remote_config_file is not None and not settings.remote_servers:
+        raise SettingsError("--remote_config_file is given without --remote_servers")
+    here = settings.find_model or settings.verify_versions_with or settings.executor != AUTO
+    if settings.remote_servers and here:
+        raise SettingsError(
+            "--remote_servers runs no model here: leave out --find_model, --verify_versions_with "
+            "and --executor"
         )
 
 
@@ -535,7 +568,26 @@ def _read(place: str, read: Callable[[str], Any], text: str) -> Any:
         raise SettingsError(f"{place} {error}") from error
 
 
+def check_addresses_stay(before: Settings, after: Settings) -> None:
+    """Make sure that a running service can take new settings.
+
+    Raises:
+        SettingsError: It would have to listen somewhere else.
+    """
+    for name in _ADDRESSES:
+        was, asked = getattr(before, name), getattr(after, name)
+        if asked != was:
+            raise SettingsError(f"--{name} is {asked!r}, and {was!r} until a restart")
+
+
 class _Parser(argparse.ArgumentParser):
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        """What a line of a file of flags holds: flags as in a shell, and comments."""
+        try:
+            return shlex.split(arg_line, comments=True)
+        except ValueError as error:
+            raise SettingsError(f"the line {arg_line!r}: {error}") from error
+
     def error(self, message: str) -> NoReturn:
         raise SettingsError(message)
 
@@ -544,6 +596,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m service",
         description="Serves the newest version of a model over TensorFlow Serving's REST.",
+        epilog="@FILE stands for the flags in that file; SIGHUP reads it again.",
+        fromfile_prefix_chars="@",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"hearth {VERSION}")

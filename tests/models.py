@@ -254,7 +254,7 @@ def network(folder: Path, inputs: int = 13) -> None:
     normalisation.adapt(np.random.default_rng(7).normal(10.0, 5.0, (100, inputs)))
     model = keras.Sequential(
         [
-            keras.Input((inputs,)),
+            keras.Input((inputs,), name="keras_tensor"),
             normalisation,
             keras.layers.Dense(64, "relu"),
             keras.layers.Dense(64, "relu"),

@@ -13,6 +13,7 @@ published.
     ├── CompareError        two versions cannot be compared
     ├── LabelsError         a label cannot be where it is asked to be
     ├── SigningError        a version cannot be signed
+    ├── StorageError        studies cannot be kept where they are asked to be
     └── PublishError        the models folder cannot be written
 """
 
@@ -85,6 +86,10 @@ class LabelsError(TrainingError):
 
 class SigningError(TrainingError):
     """A version cannot be signed."""
+
+
+class StorageError(TrainingError):
+    """Studies cannot be kept where they are asked to be."""
 
 
 class PublishError(TrainingError):

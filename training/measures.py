@@ -5,7 +5,9 @@ by the same seed, and the figure is worked out each time.
 
 References:
     Efron, Better bootstrap confidence intervals, Journal of the American Statistical
-    Association 82 (1987): the bias-corrected and accelerated interval.
+    Association 82 (1987): the bias-corrected and accelerated interval. Beyond 2,000 rows, where
+    the corrections vanish and its jackknife takes time and memory by the square of the rows,
+    the percentiles themselves.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ ALL: Final = "all"
 LEVEL: Final = 0.95
 LEAST_ROWS: Final = 8  # fewer say too little for an interval
 _RESAMPLES: Final = 2000
+_MOST_CORRECTED: Final = 2000  # rows
+_AT_ONCE: Final = 4_000_000  # numbers drawn at once, where there are more rows
 
 
 def kinds(
@@ -111,10 +115,11 @@ def _thirds(truth: NDArray[np.floating]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _interval(figure: Callable[..., Any], *samples: NDArray[np.float64]) -> Estimate:
-    value = float(figure(*samples))
+    value, rows = float(figure(*samples)), len(samples[0])
     # Where all rows say the same there is nothing to draw.
-    if len(samples[0]) < LEAST_ROWS or all(np.ptp(it) == 0 for it in samples):
+    if rows < LEAST_ROWS or all(np.ptp(it) == 0 for it in samples):
         return Estimate(value)
+    many = rows > _MOST_CORRECTED
     with warnings.catch_warnings():
         # Its warning says what its answer does: there is no such interval.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
@@ -125,7 +130,8 @@ def _interval(figure: Callable[..., Any], *samples: NDArray[np.float64]) -> Esti
             vectorized=True,
             n_resamples=_RESAMPLES,
             confidence_level=LEVEL,
-            method="BCa",
+            method="percentile" if many else "BCa",
+            batch=max(1, _AT_ONCE // rows) if many else None,
             rng=np.random.default_rng(0),
         ).confidence_interval
     low, high = float(drawn.low), float(drawn.high)

@@ -2,9 +2,10 @@
 
 wrk and h2load wait for an answer before they ask again, so a server that stalls is asked
 less just then and its worst moments are hardly seen (coordinated omission). Here request
-``k`` is due at ``start + k / rate``. It is sent then if a connection is free, else it waits
-for one in line, and its latency counts from when it was due. What is not answered a
-second after the last request was due counts with the time that it has waited by then.
+``k`` is due at ``start + k / rate``, or after gaps drawn at random of that mean. It is sent
+then if a connection is free, else it waits for one in line, and its latency counts from when
+it was due. What is not answered a second after the last request was due counts with the time
+that it has waited by then.
 
 The sender sleeps only where the next request is far off, and asks the kernel all the time
 before it is due: so it keeps to its times within microseconds.
@@ -77,7 +78,13 @@ class Load:
     """A load that runs as a process of its own; ``result`` waits for its end."""
 
     def __init__(
-        self, url: str, request: Request, pace: tuple[float, float], connections: int, cores: Cores
+        self,
+        url: str,
+        request: Request,
+        pace: tuple[float, float],
+        connections: int,
+        cores: Cores,
+        *further: str,
     ) -> None:
         """Start it.
 
@@ -87,6 +94,7 @@ class Load:
             pace: Requests a second, and seconds.
             connections: Kept-alive connections.
             cores: Where it runs.
+            *further: Further flags of the command.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="hearth-bench-")
         folder = Path(self._folder.name)
@@ -98,6 +106,7 @@ class Load:
                 cores.loading([
                     sys.executable, "-m", "benchmarks.load.paced", url + request.path, str(folder),
                     f"--rate={rate}", f"--seconds={seconds}", f"--connections={connections}",
+                    *further,
                 ]),
                 cwd=ROOT,
                 stderr=said,
@@ -144,10 +153,10 @@ class Sender:
         for _ in range(connections):
             self._connect()
 
-    def run(self, rate: float, seconds: float) -> Paced:
+    def run(self, rate: float, seconds: float, seed: int | None = None) -> Paced:
         """Send at a rate for a time, then wait for what is under way."""
         start_s = time.monotonic()
-        for due_s in _schedule(start_s, rate, seconds):
+        for due_s in _schedule(start_s, rate, seconds, seed):
             self._until(due_s)
             self._backlog.append(due_s)
             self._send()
@@ -258,8 +267,11 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> bytes:
     return "\r\n".join(lines).encode() + _HEAD_END + body
 
 
-def _schedule(start_s: float, rate: float, seconds: float) -> Iterator[float]:
-    return (start_s + k / rate for k in range(round(rate * seconds)))
+def _schedule(start_s: float, rate: float, seconds: float, seed: int | None) -> Iterator[float]:
+    if seed is None:
+        return (start_s + k / rate for k in range(round(rate * seconds)))
+    gaps_s = np.random.default_rng(seed).exponential(1 / rate, round(rate * seconds))
+    return (start_s + float(it) for it in np.cumsum(gaps_s))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -270,13 +282,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, required=True, help="requests a second")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--poisson", type=int, help="gaps drawn at random, from this seed")
     options = parser.parse_args(arguments)
     headers = json.loads((options.folder / "headers").read_text())
     request = post(options.url, (options.folder / "body").read_bytes(), headers)
     parts = urlsplit(options.url)
     sender = Sender((parts.hostname or "", parts.port or 80), request, options.connections)
     try:
-        found = sender.run(options.rate, options.seconds)
+        found = sender.run(options.rate, options.seconds, options.poisson)
     finally:
         sender.close()
     np.savez(

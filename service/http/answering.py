@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -81,15 +82,22 @@ class Answering:
     Args:
         threads: Where requests run that the event loop may not wait for.
         admission: Says how much may be in flight; None for any amount.
+        timeout_s: Seconds after which nobody waits for an answer any more.
 
     Attributes:
         pending: How many answers are being made elsewhere.
     """
 
-    def __init__(self, threads: Executor, admission: Admission | None = None) -> None:
+    def __init__(
+        self,
+        threads: Executor,
+        admission: Admission | None = None,
+        timeout_s: float = math.inf,
+    ) -> None:
         self.pending = 0
         self._admission = admission
         self._threads = threads
+        self._timeout_s = timeout_s
         self._to_join: list[tuple[Inference[Response], Pending]] = []
         self._arrived: deque[Pending] = deque()
         self._woken = False
@@ -131,6 +139,7 @@ class Answering:
         return self._in_thread(lambda: _whole(api, request, exchange, step), place)
 
     def _take(self, exchange: Exchange, size: int) -> Place | None:
+        exchange.deadline_s = exchange.started_s + self._timeout_s
         return None if self._admission is None else self._admission.take(exchange, size)
 
     def _in_thread(self, answer: Callable[[], Response], place: Place | None) -> Pending:

@@ -81,13 +81,13 @@ class Front:
         self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.rest_api_num_threads)
         self._threads = ThreadPoolExecutor(settings.rest_api_num_threads, "rest")
         self._admission = admission
-        self.answering = Answering(self._threads, admission)
         self._apis = parts.apis
         self._exchanges = parts.exchanges
         self._guard = parts.guard
         self._max_body_bytes = settings.max_body_bytes
         self._body_timeout_s = settings.body_timeout_s
         self._request_timeout_s = settings.rest_api_timeout_in_ms / 1000
+        self.answering = Answering(self._threads, admission, self._request_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
+from service.errors import InvalidRequest
+from service.settings import SettingsError
+
 if TYPE_CHECKING:
     from service.crashes import Crashes
     from service.http.worker import Worker
@@ -37,8 +40,12 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._leaving: set[int] = set()
 
     def reload(self) -> None:
-        """SIGHUP: read the settings again, and replace every worker."""
-        self.app.reload()
+        """SIGHUP: read the settings again, and replace every worker; if they are wrong, go on."""
+        try:
+            self.app.reload()
+        except (SettingsError, InvalidRequest) as error:
+            self.log.error("nothing is reloaded: %s", error)  # noqa: TRY400 - a wrong flag, no fault of ours
+            return
         self.setup(self.app)
         self._old = set(self.WORKERS)
         self.cfg.on_reload(self)

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
@@ -18,7 +19,6 @@ from service.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from service.repository.agreement import Agreement
     from service.settings import Settings
@@ -34,14 +34,20 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     Args:
         settings: The knobs.
         agreement: What the workers agree on.
+        read_again: Gives the settings as they are to be from now on, at a reload.
         announce: Called once in the master when REST's port, if there is one, is bound.
     """
 
     def __init__(
-        self, settings: Settings, agreement: Agreement, announce: Callable[[], None]
+        self,
+        settings: Settings,
+        agreement: Agreement,
+        read_again: Callable[[], Settings],
+        announce: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._agreement = agreement
+        self._read_again = read_again
         self._announce = announce
         self._crashes = Crashes()
         super().__init__()
@@ -50,6 +56,16 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """Hand gunicorn its settings."""
         for name, value in self._options().items():
             self.cfg.set(name, value)
+
+    def reload(self) -> None:
+        """Take the settings as they are now.
+
+        Raises:
+            SettingsError: They make no sense, or need a restart.
+            InvalidRequest: They name files that cannot be used.
+        """
+        self._settings = self._read_again()
+        super().reload()
 
     def load(self) -> Process:
         """Put a worker together; called in the worker, after the fork."""
@@ -104,6 +120,20 @@ def _make_interrupt_graceful() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGINT, interrupted)
+
+
+def check_addresses(settings: Settings) -> None:
+    """Make sure that the service can listen where it should.
+
+    Raises:
+        PortError: It cannot; the message says where and why.
+    """
+    if settings.rest_api_port:
+        check_port("--rest_api_port", settings.host, settings.rest_api_port)
+    if settings.port:
+        check_port("--port", settings.host, settings.port)
+    if settings.grpc_socket_path:
+        check_socket("--grpc_socket_path", Path(settings.grpc_socket_path))
 
 
 def check_port(flag: str, host: str, port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class Request(Timed["Outputs"]):
         inputs: Its arrays.
         rows: Their rows.
         rows_of_call: The most of them that one call computes.
+        deadline_s: When nobody waits for it any more, on the clock of ``time.perf_counter``.
 
     Attributes:
         key: Equal for requests that may be joined.
@@ -46,6 +48,7 @@ class Request(Timed["Outputs"]):
         inputs: Tensors,
         rows: int,
         rows_of_call: int,
+        deadline_s: float = math.inf,
     ) -> None:
         super().__init__()
         self.signature = signature
@@ -53,6 +56,7 @@ class Request(Timed["Outputs"]):
         self.rows = rows
         self.key = _key(signature, inputs)
         self.part_rows = rows_of_call
+        self.deadline_s = deadline_s
         self.since_s = 0.0
         self._queue = queue
         self._pieces: list[Outputs] = []

@@ -11,12 +11,13 @@ References:
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import numpy as np
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from service.inference.batch_queue import Outputs
     from service.inference.batching_parameters import BatchingParameters
-    from service.inference.executor import Executor, Tensors
+    from service.inference.executor import Executor, JoiningExecutor, Tensors
     from service.inference.signature import Signature, TensorSpec
 
 _log: Final = logging.getLogger("hearth.inference")
@@ -124,8 +125,15 @@ class Batching:
             return self._runner.executor.run(signature, inputs)
         return self.submit(signature, inputs).result()
 
-    def submit(self, signature: str, inputs: Tensors) -> Future[Outputs]:
+    def submit(
+        self, signature: str, inputs: Tensors, deadline_s: float = math.inf
+    ) -> Future[Outputs]:
         """Have a signature's outputs computed, together with others that wait.
+
+        Args:
+            signature: One of ``signatures``.
+            inputs: An array for every input of the signature.
+            deadline_s: See ``JoiningExecutor.submit``; a call has the latest of its requests'.
 
         Returns:
             The outputs to be, or the error of ``Executor.run``. Cancelled before its turn
@@ -138,10 +146,12 @@ class Batching:
         of_call = self._rows_of_call(signature, inputs)
         if not of_call:
             executor = self._runner.executor
+            if executor.joins:
+                return cast("JoiningExecutor", executor).submit(signature, inputs, deadline_s)
             apart: Timed[Outputs] = Timed()
             self._apart.submit(apart.settle, lambda: executor.run(signature, inputs))
             return apart
-        request = Request(self._queue, signature, inputs, _rows(inputs), of_call)
+        request = Request(self._queue, signature, inputs, _rows(inputs), of_call, deadline_s)
         if self._queue.put(request):
             self._begin_worker(request)
         return request
@@ -226,7 +236,7 @@ class _Runner:
 
     def _run_whole(self, request: Request) -> None:
         try:
-            request.set_result(self.executor.run(request.signature, request.inputs))
+            request.set_result(self._run(request.signature, request.inputs, request.deadline_s))
         except Exception as error:  # noqa: BLE001 - handed to who waits for the answer
             request.set_exception(error)
 
@@ -234,7 +244,8 @@ class _Runner:
         signature = batch[0].signature
         rows = sum(it.part_rows for it in batch)
         size = self._parameters.padded(rows)
-        outputs = self.executor.run(signature, _concatenated(batch, size - rows))
+        deadline_s = max(it.deadline_s for it in batch)
+        outputs = self._run(signature, _concatenated(batch, size - rows), deadline_s)
         if all(it.ndim and len(it) == size for it in outputs.values()):
             self._share_out(batch, outputs)
             return
@@ -245,6 +256,12 @@ class _Runner:
             )  # fmt: skip
             self.alone.add(signature)
         self._answer_each(batch)
+
+    def _run(self, signature: str, inputs: Tensors, deadline_s: float) -> Outputs:
+        if self.executor.joins:
+            executor = cast("JoiningExecutor", self.executor)
+            return executor.submit(signature, inputs, deadline_s).result()
+        return self.executor.run(signature, inputs)
 
     def _share_out(self, batch: Sequence[Request], outputs: Outputs) -> None:
         start = 0

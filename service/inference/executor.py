@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Executor(Protocol):
     """Runs the signatures of one model version; safe to call from several threads.
 
     Attributes:
-        name: ``litert`` or ``tensorflow``.
+        name: ``litert``, ``tensorflow`` or ``remote``.
         signatures: What it can run, by name.
         quick: A small batch costs microseconds, so an event loop may run it in place.
         joins: It joins requests that wait: a ``JoiningExecutor``.
@@ -65,8 +66,16 @@ class JoiningExecutor(Executor, Protocol):
     @property
     def apart(self) -> Executor: ...  # noqa: D102 - above
 
-    def submit(self, signature: str, inputs: Tensors) -> Future[dict[str, np.ndarray[Any, Any]]]:
+    def submit(
+        self, signature: str, inputs: Tensors, deadline_s: float = math.inf
+    ) -> Future[dict[str, np.ndarray[Any, Any]]]:
         """Have a signature's outputs computed; see ``run``.
+
+        Args:
+            signature: One of ``signatures``.
+            inputs: An array for every input of the signature.
+            deadline_s: When nobody waits for them any more, on the clock of
+                ``time.perf_counter``.
 
         Returns:
             The outputs to be, or what ``run`` raises. Cancelled before its turn comes, it is

@@ -114,11 +114,16 @@ def read_saved_model(version: Path, tags: Iterable[str] = DEFAULT_TAGS) -> dict[
     wanted = set(tags)
     for graph in model.meta_graphs:
         if set(graph.meta_info_def.tags) == wanted:
-            return {name: _signature(it) for name, it in graph.signature_def.items()}
+            return read_definitions(graph.signature_def)
     there = " or ".join(_tags_text(graph.meta_info_def.tags) for graph in model.meta_graphs)
     raise VersionRefused(
         f"{SAVED_MODEL} has no graph with the tags {_tags_text(wanted)}, only {there or 'none'}"
     )
+
+
+def read_definitions(definitions: Mapping[str, Any]) -> dict[str, Signature]:
+    """Signatures by name, from ``SignatureDef`` messages."""
+    return {name: _signature(it) for name, it in definitions.items()}
 
 
 def read_message(version: Path) -> Any:

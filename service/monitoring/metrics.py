@@ -191,12 +191,26 @@ class Metrics:
             ("model", "outcome"),
             registry=self._registry,
         )
+        self._remote_seconds = Histogram(
+            "hearth_remote_call_seconds",
+            "Seconds of a call to the servers behind, retries included, by gRPC's code.",
+            ("model", "code"),
+            buckets=LATENCY_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._cut_off = Gauge(
+            "hearth_remote_cut_off_workers",
+            "Workers whose circuit breaker is open: they hold back calls to the servers behind.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
         self._models = ModelLevels(self._registry)
         self._worker = WorkerLevels(self._registry)
 
         self._tallies = Tallies(LATENCY_BUCKETS_S, STAGE_BUCKETS_S)
         self._batch_sizes = Tallies(_BATCH_BUCKETS)
         self._batch_waits = Tallies(_WAIT_BUCKETS_S)
+        self._remote_calls = Tallies(LATENCY_BUCKETS_S)
         self._exemplars = Exemplars(_SECONDS, ("protocol", "route", "model"), LATENCY_BUCKETS_S)
 
     def worker_started(self, wanted: int = 1) -> None:
@@ -225,6 +239,7 @@ class Metrics:
         for tallies, histogram in (
             (self._batch_sizes, self._batch_rows),
             (self._batch_waits, self._batch_wait),
+            (self._remote_calls, self._remote_seconds),
         ):
             for grown in tallies.growth():
                 observe(histogram.labels(*grown.labels), grown.whole)
@@ -279,6 +294,14 @@ class Metrics:
     def joined(self, model: str, outcome: str, rows: int) -> None:
         """So many true prices did or did not find their predictions."""
         self._truths.labels(model, outcome).inc(rows)
+
+    def called(self, model: str, code: str, seconds: float) -> None:
+        """A call to the servers behind has ended, or was held back."""
+        self._remote_calls.count((model, code), seconds)
+
+    def fleet(self, *, cut_off: bool) -> None:
+        """Tell whether calls to the servers behind are held back now."""
+        self._cut_off.set(cut_off)
 
     def loaded(self, version: ModelVersion, seconds: float) -> None:
         """A version is served from now on, after so long a load."""

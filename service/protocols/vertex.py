@@ -64,7 +64,7 @@ def _parameters(parameters: Any) -> Mapping[str, Any]:
 
 
 def _signature_name(parameters: Mapping[str, Any]) -> str:
-    name = parameters.get(_SIGNATURE) or DEFAULT_SIGNATURE
+    name = parameters.get(_SIGNATURE, DEFAULT_SIGNATURE)
     if not isinstance(name, str):
         raise InvalidRequest(f"parameters.{_SIGNATURE} is {shown(name)}, not a string")
     return name

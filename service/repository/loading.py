@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from msgspec import structs
 
 from service import contract as contracts
 from service.contract import LOWER, SAVED_MODEL, UPPER, WARMUP, ContractError
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("hearth.repository")
 
+# Calls of a version to servers behind that are under way at once, where requests are joined.
+_REMOTE_CALLS: Final = 4
+
 
 @dataclass(frozen=True)
 class LoadOptions:
@@ -54,6 +58,8 @@ class LoadOptions:
             to be found out; itself None for not at all.
         observer: Who is told of the batches of a version, by model and number.
         allowed_operations: Operations that a SavedModel may have though they reach beyond it.
+        remote: Opens the executor of a version that runs elsewhere, by model and number; its
+            folder holds what describes it, if anything. None where versions run here.
     """
 
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
@@ -63,6 +69,7 @@ class LoadOptions:
     check: Callable[[Path], None] | None = None
     allowed_operations: frozenset[str] = frozenset()
     observer: Callable[[str, int], BatchObserver] | None = None
+    remote: Callable[[str, int], Executor] | None = None
 
 
 def load_version(
@@ -87,9 +94,14 @@ def load_version(
     """
     seen = fingerprint(path)
     contract = check_files_of(path, options)
-    declared = _declared(path, options.executor.tags, options.allowed_operations)
+    remote = None if options.remote is None else options.remote(model, number)
+    declared = (
+        _declared(path, options.executor.tags, options.allowed_operations)
+        if remote is None
+        else remote.signatures
+    )
     records = () if options.read_warm_up is None else options.read_warm_up(path / WARMUP, declared)
-    opened = open_executor(
+    opened = remote or open_executor(
         path, executor, options.executor, described=contract is not None, samples=samples(records)
     )
     version = ModelVersion(
@@ -131,7 +143,7 @@ def check_files_of(path: Path, options: LoadOptions) -> Contract | None:
     """
     if options.check is not None:
         options.check(path)
-    return _described(path)
+    return _described(path, whole=options.remote is None)
 
 
 def _asked(
@@ -187,6 +199,9 @@ def _found_out(opened: Executor) -> BatchingParameters:
         return BatchingParameters(
             num_batch_threads=threads, run_large_whole=True, batch_by_batch=True
         )
+    if opened.joins:
+        # The calls that are under way at once; what comes meanwhile makes the next the larger.
+        return BatchingParameters(num_batch_threads=_REMOTE_CALLS, run_large_whole=True)
     return BatchingParameters(run_large_whole=True)
 
 
@@ -208,11 +223,13 @@ def _golden_samples(version: ModelVersion, golden: Golden | None) -> dict[str, l
     return found
 
 
-def _described(path: Path) -> Contract | None:
+def _described(path: Path, *, whole: bool) -> Contract | None:
+    """The contract, if there is one; of a version that is not whole, what is there must be its."""
     try:
         contract = contracts.read(path)
         if contract is not None:
-            contracts.verify(path, contract)
+            there = {it: sha for it, sha in contract.files.items() if whole or (path / it).exists()}
+            contracts.verify(path, structs.replace(contract, files=there))
     except ContractError as error:
         raise VersionRefused(str(error)) from error
     return contract

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from service.errors import HearthError, InvalidRequest, ModelNotFound
+from service.errors import HearthError, InvalidRequest, ModelNotFound, NotReady
 from service.repository.storage import Fingerprint, find_versions, fingerprint
 from service.repository.version import ModelVersion, State, VersionStatus
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from service.repository.config import ModelConfig
 
     Load = Callable[[str, int, Path], ModelVersion]
+    Find = Callable[[ModelConfig], dict[int, Path]]
 
 # States of versions whose folders are gone that a status still lists.
 _REMEMBERED: Final = 16
@@ -89,9 +90,10 @@ class Repository:
         clock: Seconds that only grow.
         default_label: Label of the version that answers where none is asked for; where it is
             empty, or stands for no version that is served, the newest answers.
+        find: Finds the versions that there are of a model; those in its folder by default.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it needs is handed over
         self,
         models: Iterable[ModelConfig],
         load: Load,
@@ -99,6 +101,7 @@ class Repository:
         retry: RetryPolicy = RetryPolicy(),
         clock: Callable[[], float] = time.monotonic,
         default_label: str = "",
+        find: Find | None = None,
     ) -> None:
         self._models: dict[str, _Model] = {}
         self._load = load
@@ -106,6 +109,7 @@ class Repository:
         self._retry = retry
         self._clock = clock
         self._default_label = default_label
+        self._find = _in_folder if find is None else find
         self.configure(models)
 
     def configure(self, models: Iterable[ModelConfig]) -> None:
@@ -215,11 +219,15 @@ class Repository:
 
     def _follow(self, entry: _Model) -> None:
         try:
-            found = find_versions(entry.config.base_path)
+            found = self._find(entry.config)
         except OSError as error:
             # Storage that cannot be read says nothing about what is in it: keep what is served.
             entry.labels = _settled_labels(entry)
             self._report(entry, f"its folder cannot be read ({error.strerror})")
+            return
+        except NotReady as error:
+            entry.labels = _settled_labels(entry)
+            self._report(entry, error.message)
             return
         wanted = self._bring_up(entry, found)
         entry.labels = _settled_labels(entry)
@@ -346,6 +354,10 @@ class Repository:
         if newest in entry.failures:
             return f"version {newest} is refused: {entry.failures[newest].error}"
         return f"version {newest} is not complete yet"
+
+
+def _in_folder(config: ModelConfig) -> dict[int, Path]:
+    return find_versions(config.base_path)
 
 
 def _configured(before: dict[str, _Model], config: ModelConfig) -> _Model:

@@ -8,6 +8,7 @@ FOLDER/housing/1/saved_model.pb      it holds a model; so does export/Servo/1 be
 from __future__ import annotations
 
 import logging
+import shutil
 from typing import TYPE_CHECKING, Final
 
 from service.contract import LITERT_MODEL, SAVED_MODEL
@@ -71,7 +72,10 @@ def _folders(path: Path) -> list[Path]:
 def _link(version: Path, links: Path) -> Path:
     name = version.name
     number = name if name.isascii() and name.isdigit() else "1"
-    links.mkdir(parents=True)
-    (links / number).symlink_to(version.resolve(), target_is_directory=True)
+    link, target = links / number, version.resolve()
+    if not (link.is_symlink() and link.readlink() == target):
+        shutil.rmtree(links, ignore_errors=True)
+        links.mkdir(parents=True)
+        link.symlink_to(target, target_is_directory=True)
     _log.info("%s is served as version %s", version, number)
     return links

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -181,7 +182,7 @@ class ModelVersion:
         began_s = time.perf_counter()
         if self._bounds is not None:
             self._bounds.check(inputs)
-        outputs = self.executor.run(signature, inputs)
+        outputs = self._run(signature, inputs, exchange)
         if exchange is not None:
             exchange.computed = Computed(self, signature, inputs, outputs)
             exchange.ran(began_s, time.perf_counter())
@@ -212,7 +213,7 @@ class ModelVersion:
             signature, inputs = self._batched(inputs)
         if self._bounds is not None:
             self._bounds.check(inputs)
-        submitted = self._submit(signature, inputs)
+        submitted = self._submit(signature, inputs, exchange)
         return _noted(
             submitted, exchange, lambda outputs: Computed(self, signature, inputs, outputs)
         )
@@ -306,7 +307,7 @@ class ModelVersion:
         """
         began_s = time.perf_counter()
         call = self._example_call(signature, examples)
-        outputs = self.executor.run(call.signature, call.inputs)
+        outputs = self._run(call.signature, call.inputs, exchange)
         if exchange is not None:
             exchange.computed = self._computed(call, outputs)
             exchange.ran(began_s, time.perf_counter())
@@ -330,7 +331,7 @@ class ModelVersion:
             Overloaded: As much waits as may wait.
         """
         call = self._example_call(signature, examples)
-        submitted = self._submit(call.signature, call.inputs)
+        submitted = self._submit(call.signature, call.inputs, exchange)
         future = _noted(submitted, exchange, lambda outputs: self._computed(call, outputs))
         return future if call.names is None else Mapped(future, call.named)
 
@@ -340,9 +341,19 @@ class ModelVersion:
             cast("JoiningExecutor", self.executor).apart if self.executor.joins else self.executor
         )
 
-    def _submit(self, signature: str, inputs: Tensors) -> Future[dict[str, NDArray[Any]]]:
+    def _run(
+        self, signature: str, inputs: Tensors, exchange: Exchange | None
+    ) -> dict[str, NDArray[Any]]:
+        if self.executor.joins and exchange is not None:
+            return self._submit(signature, inputs, exchange).result()
+        return self.executor.run(signature, inputs)
+
+    def _submit(
+        self, signature: str, inputs: Tensors, exchange: Exchange | None
+    ) -> Future[dict[str, NDArray[Any]]]:
         if self.executor.joins:
-            return cast("JoiningExecutor", self.executor).submit(signature, inputs)
+            deadline_s = math.inf if exchange is None else exchange.deadline_s
+            return cast("JoiningExecutor", self.executor).submit(signature, inputs, deadline_s)
         return called(lambda: self.executor.run(signature, inputs))
 
     def _computed(self, call: _ExampleCall, outputs: Tensors) -> Computed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -132,7 +133,7 @@ class Calls:
                     enter(guard, needed, context, exchange)
                 response = None if shortcut is None else shortcut(message, exchange)
                 if response is None:
-                    response = await self._respond(method, message, exchange)
+                    response = await self._respond(method, message, exchange, context)
             except asyncio.CancelledError:
                 exchanges.end(exchange, _given_up(exchange, context).name)
                 raise
@@ -149,10 +150,17 @@ class Calls:
 
         return answer
 
-    async def _respond(self, method: Method, message: bytes, exchange: Exchange) -> bytes:
+    async def _respond(
+        self,
+        method: Method,
+        message: bytes,
+        exchange: Exchange,
+        context: grpc.aio.ServicerContext,
+    ) -> bytes:
         """The response; made at once where that is quick, else where nobody waits for it."""
         prepare = method.prepare
         if prepare is None or len(message) > _QUICK_BYTES:
+            _note_deadline(exchange, context)
             return await self._admitted(
                 self._read_elsewhere(method, message, exchange), message, exchange
             )
@@ -163,6 +171,7 @@ class Calls:
         if executor.quick and exchange.rows <= _QUICK_ROWS:
             return _written(inference.run())
         if executor.joins:
+            _note_deadline(exchange, context)
             return await self._admitted(self._join(inference), message, exchange)
         running = self._in_thread(lambda: _written(inference.run()))
         return await self._admitted(running, message, exchange)
@@ -248,6 +257,12 @@ def _read(method: Method, message: bytes) -> Any:
 def _written(response: Any) -> bytes:
     serialised: bytes = response.SerializeToString()
     return serialised
+
+
+def _note_deadline(exchange: Exchange, context: grpc.aio.ServicerContext) -> None:
+    left_s = context.time_remaining()
+    if left_s is not None:
+        exchange.deadline_s = time.perf_counter() + left_s
 
 
 def _given_up(exchange: Exchange, context: grpc.aio.ServicerContext) -> grpc.StatusCode:

@@ -94,9 +94,9 @@ class Limits:
         wanted = self._rate if rate is None else rate
         if not wanted:
             return None
-        if len(self._buckets) >= self.MOST:
-            self._buckets.clear()
         if (name, wanted) not in self._buckets:
+            if len(self._buckets) >= self.MOST:
+                self._buckets.clear()
             self._buckets[name, wanted] = self._new(wanted)
         return self._buckets[name, wanted]
 

@@ -126,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--data", type=Path, default=Path("data/boston_housing.csv"), help="the table, as CSV")
-    add("--storage", default=_STORAGE, help="the results' database, as SQLAlchemy's URL")
+    add("--storage", default=_STORAGE, help="the results: journal:///file, or a database's URL")
     add("--questions", nargs="+", choices=list(QUESTIONS), default=list(QUESTIONS))
     add("--seeds", type=int, default=Plan.seeds, help="seeds a setting (default %(default)s)")
     add("--folds", type=int, default=Plan.folds, help="folds a seed (default %(default)s)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from service.inference.signature import DEFAULT_SIGNATURE
-from service.web.openapi.operation import answer, errors, json_body, operation
+from service.web.openapi.operation import answer, errors, json_body, operation, record
 
 if TYPE_CHECKING:
     from service.web.openapi.served import Served
@@ -91,12 +91,8 @@ def _invocation_example(served: Served) -> dict[str, Any]:
 
 
 def _vertex_predict(served: Served) -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "properties": {"instances": served.instances, "parameters": _parameters(served)},
-        "required": ["instances"],
-        "additionalProperties": False,
-    }
+    rows = {"instances": served.instances, "parameters": _parameters(served)}
+    form = record(rows, optional=("parameters",)) | {"additionalProperties": False}
     return operation(
         VERTEX_TAG,
         "vertex_predict",
@@ -109,5 +105,5 @@ def _vertex_predict(served: Served) -> dict[str, Any]:
 def _parameters(served: Served) -> dict[str, Any]:
     names: dict[str, Any] = {"signature_name": {"enum": [DEFAULT_SIGNATURE]}}
     if served.levels:
-        names["level"] = {"enum": served.levels}
-    return {"type": "object", "properties": names, "additionalProperties": False}
+        names["level"] = {"enum": [*served.levels, None]}
+    return {"type": ["object", "null"], "properties": names, "additionalProperties": False}

@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 JSON: Final = "application/json"
 ERROR: Final = {"$ref": "#/components/schemas/Error"}
 _MLFLOW_ERROR: Final = {"$ref": "#/components/schemas/MLflowError"}
 
+
+def record(properties: Mapping[str, Any], *, optional: Container[str] = ()) -> dict[str, Any]:
+    """The form of an object that has all of these properties but the optional ones."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": [name for name in properties if name not in optional],
+    }
+
+
 SHARED_SCHEMAS: Final[Mapping[str, Any]] = {
-    "Error": {
-        "type": "object",
-        "properties": {"error": {"type": "string", "description": "Place, value and limit."}},
-        "required": ["error"],
-    },
-    "MLflowError": {
-        "type": "object",
-        "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
-        "required": ["error_code", "message"],
-    },
+    "Error": record({"error": {"type": "string", "description": "Place, value and limit."}}),
+    "MLflowError": record({"error_code": {"type": "string"}, "message": {"type": "string"}}),
 }
 
 _REASONS: Final = {

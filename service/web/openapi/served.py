@@ -10,6 +10,7 @@ from urllib.parse import quote
 from service import contract as contracts
 from service.inference.signature import DEFAULT_SIGNATURE, Signature
 from service.protocols import levels
+from service.repository.version import takes_examples
 
 if TYPE_CHECKING:
     from service.contract import Feature
@@ -103,6 +104,20 @@ class Served:
         if not self.features:
             return _example(self._row())
         return {it.name: it.typical for it in self.features}
+
+    def on_examples(self, verb: str) -> list[str]:
+        """The signatures that classify, or regress, ``tf.Example`` messages: by name or method."""
+        method = f"tensorflow/serving/{verb}"
+        found = self.version.signatures.items()
+        meant = (it for it in found if it[0] == verb or it[1].method_name == method)
+        return [name for name, signature in meant if takes_examples(signature)]
+
+    @property
+    def as_example(self) -> dict[str, Any]:
+        """The form of a row as ``examples`` have it: further features are passed over."""
+        return (
+            {**self.by_name, "additionalProperties": True} if self.features else {"type": "object"}
+        )
 
     @property
     def levels(self) -> list[float]:

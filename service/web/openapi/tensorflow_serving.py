@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from service import contract as contracts
 from service.inference.signature import DEFAULT_SIGNATURE
-from service.web.openapi.operation import answer, errors, in_path, json_body, operation
+from service.web.openapi.operation import answer, errors, in_path, json_body, operation, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,75 +16,52 @@ if TYPE_CHECKING:
 TAG: Final = "TensorFlow Serving"
 _LABEL: Final = "_label"
 _BACKGROUND: Final = contracts.BACKGROUND
-_EXPLANATION: Final = {
-    "type": "object",
-    "properties": {
-        "base": {"type": ["number", "null"]},
-        "price": {"type": ["number", "null"]},
-        "contributions": {
-            "type": "object",
-            "additionalProperties": {"type": ["number", "null"]},
-        },
-        "error": {"type": ["number", "null"]},
-        "outside": {"type": "array", "items": {"type": "object"}},
+_DEFAULT_ALONE: Final = {"type": "string", "enum": ["", DEFAULT_SIGNATURE]}
+_OBJECT: Final = {"type": "object"}
+_OBJECTS: Final = {"type": "array", "items": _OBJECT}
+_NUMBER: Final = {"type": ["number", "null"]}
+_EXPLANATION: Final = record(
+    {
+        "base": _NUMBER,
+        "price": _NUMBER,
+        "contributions": {"type": "object", "additionalProperties": _NUMBER},
+        "error": _NUMBER,
+        "outside": _OBJECTS,
     },
-    "required": ["base", "price", "contributions", "error"],
-}
-_TRUTH: Final = {
-    "type": "object",
-    "properties": {
+    optional=("outside",),
+)
+_TRUTH: Final = record(
+    {
         "request_id": {"type": "string", "minLength": 1},
         "row": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
         "price": {"type": "number"},
     },
-    "required": ["request_id", "price"],
-}
+    optional=("row",),
+)
 _FEEDBACK: Final = {
     "anyOf": [
         {**_TRUTH, "not": {"required": ["feedback"]}},
-        {
-            "type": "object",
-            "properties": {"feedback": {"type": "array", "items": _TRUTH, "maxItems": 10_000}},
-            "required": ["feedback"],
-        },
+        record({"feedback": {"type": "array", "items": _TRUTH, "maxItems": 10_000}}),
     ]
 }
-_STATUS: Final = {
-    "type": "object",
-    "properties": {
-        "model_version_status": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "version": {"type": "string"},
-                    "state": {
-                        "enum": ["START", "LOADING", "AVAILABLE", "UNLOADING", "END"],
-                    },
-                    "status": {
-                        "type": "object",
-                        "properties": {
-                            "error_code": {"type": "string"},
-                            "error_message": {"type": "string"},
-                        },
-                        "required": ["error_code", "error_message"],
-                    },
-                },
-                "required": ["version", "state", "status"],
-            },
-        }
-    },
-    "required": ["model_version_status"],
+# Of one example: a number; labels with their scores.
+_RESULTS: Final = {
+    "regress": {"type": "number"},
+    "classify": {"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2}},
 }
+_STATE: Final = record(
+    {
+        "version": {"type": "string"},
+        "state": {"enum": ["START", "LOADING", "AVAILABLE", "UNLOADING", "END"]},
+        "status": record({"error_code": {"type": "string"}, "error_message": {"type": "string"}}),
+    }
+)
+_STATUS: Final = record({"model_version_status": {"type": "array", "items": _STATE}})
 
 
 def index_paths() -> dict[str, Any]:
     """What is there whichever models are served."""
-    schema = {
-        "type": "object",
-        "properties": {"models": {"type": "array", "items": {"type": "string"}}},
-        "required": ["models"],
-    }
+    schema = record({"models": {"type": "array", "items": {"type": "string"}}})
     listed = operation(
         TAG,
         "list_models",
@@ -104,6 +81,8 @@ def paths(served: Served, *, drift: bool) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for path, suffix, parameters in _places(served):
         made[f"{path}:predict"] = {"post": _predict(served, suffix, parameters)}
+        for verb in filter(served.on_examples, _RESULTS):
+            made[f"{path}:{verb}"] = {"post": _on_examples(served, verb, suffix, parameters)}
         if suffix != _LABEL:  # a status pays no heed to labels
             made[path] = {"get": _status(served, suffix, parameters)}
         made[f"{path}/metadata"] = {"get": _metadata(served, suffix, parameters)}
@@ -136,7 +115,7 @@ def _predict(served: Served, suffix: str, parameters: list[Any]) -> dict[str, An
     form = {
         "type": "object",
         "properties": {
-            "signature_name": {"type": "string", "enum": ["", DEFAULT_SIGNATURE]},
+            "signature_name": _DEFAULT_ALONE,
             "instances": served.instances,
             "inputs": served.columns,
             **_level(served),
@@ -163,14 +142,7 @@ def _predict(served: Served, suffix: str, parameters: list[Any]) -> dict[str, An
 
 def feedback_path(served: Served) -> dict[str, Any]:
     """Where true values of a model are taken."""
-    answered = {
-        "type": "object",
-        "properties": {
-            "matched": {"type": "integer"},
-            "unmatched": {"type": "array", "items": {"type": "object"}},
-        },
-        "required": ["matched", "unmatched"],
-    }
+    answered = record({"matched": {"type": "integer"}, "unmatched": _OBJECTS})
     given = operation(
         TAG,
         f"feedback_{served.name}",
@@ -199,11 +171,7 @@ def _status(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any
 
 
 def _metadata(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "properties": {"model_spec": {"type": "object"}, "metadata": {"type": "object"}},
-        "required": ["model_spec", "metadata"],
-    }
+    form = record({"model_spec": _OBJECT, "metadata": _OBJECT})
     return operation(
         TAG,
         f"metadata_{served.name}{suffix}",
@@ -214,16 +182,9 @@ def _metadata(served: Served, suffix: str, parameters: list[Any]) -> dict[str, A
 
 
 def _contract(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "properties": {
-            "model": {"type": "string"},
-            "features": {"type": "array", "items": {"type": "object"}},
-            "target": {"type": "object"},
-            "metrics": {"type": "object"},
-        },
-        "required": ["model", "features", "target", "metrics"],
-    }
+    form = record(
+        {"model": {"type": "string"}, "features": _OBJECTS, "target": _OBJECT, "metrics": _OBJECT}
+    )
     return operation(
         TAG,
         f"contract_{served.name}{suffix}",
@@ -234,16 +195,14 @@ def _contract(served: Served, suffix: str, parameters: list[Any]) -> dict[str, A
 
 
 def _drift(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "properties": {
+    form = record(
+        {
             "rows": {"type": "integer"},
             "window_s": {"type": "number"},
             "drifted": {"type": "array", "items": {"type": "string"}},
-            "columns": {"type": "array", "items": {"type": "object"}},
-        },
-        "required": ["rows", "window_s", "drifted", "columns"],
-    }
+            "columns": _OBJECTS,
+        }
+    )
     return operation(
         TAG,
         f"drift_{served.name}{suffix}",
@@ -254,36 +213,45 @@ def _drift(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]
 
 
 def _explain(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "properties": {
-            "signature_name": {"type": "string", "enum": ["", DEFAULT_SIGNATURE]},
-            "instances": served.instances,
-        },
-        "required": ["instances"],
-        "not": {"required": ["inputs"]},
-    }
-    answered = {
-        "type": "object",
-        "properties": {"explanations": {"type": "array", "items": _EXPLANATION}},
-        "required": ["explanations"],
-    }
+    form = record(
+        {"signature_name": _DEFAULT_ALONE, "instances": served.instances},
+        optional=("signature_name",),
+    )
+    answered = record({"explanations": {"type": "array", "items": _EXPLANATION}})
     return operation(
         TAG,
         f"explain_{served.name}{suffix}",
         f"What each feature adds to a prediction of {served.version.model}, one a row.",
         {"200": answer("In the order of the rows.", answered), **errors(400, 404, 429, 501, 503)},
-        body=json_body(form, {"instances": [served.example]}),
+        body=json_body({**form, "not": {"required": ["inputs"]}}, {"instances": [served.example]}),
+        parameters=parameters,
+    )
+
+
+def _on_examples(served: Served, verb: str, suffix: str, parameters: list[Any]) -> dict[str, Any]:
+    """Classify or regress: rows as the JSON form of ``tf.Example`` messages."""
+    names = served.on_examples(verb)
+    form = record(
+        {
+            "signature_name": {"type": "string", "enum": ["", DEFAULT_SIGNATURE, *names]},
+            "examples": {"type": "array", "items": served.as_example, "minItems": 1},
+        },
+        optional=("signature_name",),
+    )
+    answered = record({"results": {"type": "array", "items": _RESULTS[verb]}})
+    return operation(
+        TAG,
+        f"{verb}_{served.name}{suffix}",
+        f"What {served.version.model} makes of examples: numbers with a point, 6.0 and not 6, "
+        "since whole ones are integers there.",
+        {"200": answer("In the order of the examples.", answered), **errors(400, 404, 429, 503)},
+        body=json_body(form, {"examples": [served.example]}),
         parameters=parameters,
     )
 
 
 def _dependence(served: Served, suffix: str, parameters: list[Any]) -> dict[str, Any]:
-    form = {
-        "type": "object",
-        "properties": {"base": {"type": "number"}, "features": {"type": "object"}},
-        "required": ["base", "features"],
-    }
+    form = record({"base": {"type": "number"}, "features": _OBJECT})
     return operation(
         TAG,
         f"partial_dependence_{served.name}{suffix}",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.integration.reliability.traffic import (
     longest_gap_s,
@@ -13,7 +17,20 @@ from tests.integration.reliability.traffic import (
     tell,
 )
 from tests.integration.service.wire import connect, head, read_answer
-from tests.servers import metric, running_service, wait_until, workers_of
+from tests.servers import (
+    free_port,
+    metric,
+    running,
+    running_service,
+    wait_until,
+    workers_of,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tests.servers import Server
 
 WORKERS = 2
 
@@ -94,3 +111,55 @@ def test_recycled_workers_lose_no_request(housing_models, message):
             under_way(clients, 100)
     tell("recycled workers", figure(clients))
     assert clients.failures == []
+
+
+@pytest.fixture
+def flags(housing_models, tmp_path) -> Path:
+    file = tmp_path / "flags"
+    write(file, housing_models, "--model_name=housing", "--workers=1")
+    return file
+
+
+def write(file: Path, models: Path, *lines: str) -> None:
+    file.write_text("\n".join((f"--model_base_path={models / 'housing'}", *lines)))
+
+
+def served_by(flags: Path) -> AbstractContextManager[Server]:
+    port, grpc = free_port(), free_port()
+    addresses = ("--host=127.0.0.1", f"--rest_api_port={port}", f"--port={grpc}")
+    url = f"http://127.0.0.1:{port}"
+    return running([sys.executable, "-m", "service", *addresses, f"@{flags}"], url, url + "/readyz")
+
+
+def test_a_reload_takes_flags_anew(housing_models, flags):
+    with served_by(flags) as service:
+        write(flags, housing_models, "--model_name=house", f"--workers={WORKERS}")
+        before = workers_of(service)
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: replaced(service, before), "new workers")
+        assert service.get("/v1/models/house").status == 200
+        assert service.get("/v1/models/housing").status == 404
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("--workers=none", "--workers is 'none', not a whole number"),
+        ("--port=1", "--port is 1, and {port} until a restart"),
+        ("--batching_parameters_file=x", "is given without --enable_batching"),
+    ],
+)
+def test_wrong_flags_reload_nothing(housing_models, flags, wrong, message):
+    with served_by(flags) as service:
+        write(flags, housing_models, "--model_name=housing", wrong)
+        before = workers_of(service)
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "nothing is reloaded" in service.output(), "the log says so")
+        assert message.format(port=port_of(service)) in service.output()
+        assert workers_of(service) == before
+        assert service.get("/v1/models/housing").status == 200
+
+
+def port_of(service: Server) -> str:
+    (flag,) = (it for it in service.process.args if it.startswith("--port="))
+    return flag.removeprefix("--port=")

@@ -1,4 +1,4 @@
-"""The store: work that was killed goes on, and several processes share it."""
+"""The store: work that was killed goes on, and several processes share it, wherever it lies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
+import optuna
 import pytest
 
+from tests import postgresql
+from training.errors import StorageError
 from training.experiments.crossvalidation import Outcome, Result
 from training.experiments.questions import QUESTIONS, key
+from training.experiments.storage import Journal, storage
 from training.experiments.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +57,23 @@ def wait_for(condition) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def server():
+    programs = postgresql.programs()
+    if programs is None:
+        pytest.skip("postgresql is not installed")
+    with postgresql.running(programs) as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "journal", "postgresql"])
+def shared(request, tmp_path) -> str:
+    """The URL of a new storage of each kind."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("server").database(f"studies{uuid.uuid4().hex}")
+    return f"{request.param}:///{tmp_path}/folder/studies"
+
+
 @pytest.fixture
 def url(tmp_path) -> str:
     return f"sqlite:///{tmp_path}/studies.db"
@@ -61,21 +83,21 @@ def all_settings() -> list[str]:
     return sorted(key(it) for it in QUESTION.wanted({}))
 
 
-def test_three_processes_share_the_work_and_do_nothing_twice(tmp_path, url):
+def test_three_processes_share_the_work_and_do_nothing_twice(tmp_path, shared):
     notes = [tmp_path / f"notes{number}" for number in range(3)]
-    workers = [start(url, it, 0.05) for it in notes]
+    workers = [start(shared, it, 0.05) for it in notes]
 
     assert [it.wait(DEADLINE_S) for it in workers] == [0, 0, 0]
 
     assert sorted(noted(*notes)) == all_settings()
-    results = Store(url, QUESTION, "test").results()
+    results = Store(shared, QUESTION, "test").results()
     assert sorted(results) == all_settings()
     assert all(it.mae == json.loads(name)["width"] / 100 for name, it in results.items())
 
 
 def test_killed_work_goes_on_where_it_was(tmp_path, url):
     notes = tmp_path / "first"
-    killed = start(url, notes, 0.3)
+    killed = start(url, notes, 1.0)
     wait_for(lambda: len(noted(notes)) == 4)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait(DEADLINE_S)
@@ -111,6 +133,112 @@ def test_error_ends_the_work_and_leaves_the_setting_to_do(url):
     with pytest.raises(ZeroDivisionError):
         Store(url, QUESTION, "test").work(broken)
     assert Store(url, QUESTION, "test").progress() == (0, len(all_settings()))
+
+
+def test_others_do_what_a_killed_process_was_at(tmp_path, shared):
+    notes = [tmp_path / f"notes{number}" for number in range(2)]
+    killed = start(shared, notes[0], DEADLINE_S)
+    wait_for(lambda: noted(notes[0]))
+    other = start(shared, notes[1], 0.0)
+    wait_for(lambda: noted(notes[1]))
+    killed.kill()
+    killed.wait(DEADLINE_S)
+
+    assert other.wait(DEADLINE_S) == 0
+
+    assert sorted(Store(shared, QUESTION, "test").results()) == all_settings()
+    assert set(noted(notes[1])) == set(all_settings())
+
+
+@pytest.mark.parametrize("shared", ["journal", "postgresql"], indirect=True)
+def test_process_that_was_held_too_long_drops_its_trial_and_goes_on(tmp_path, shared):
+    notes = [tmp_path / f"notes{number}" for number in range(2)]
+    held = start(shared, notes[0], 1.0)
+    wait_for(lambda: noted(notes[0]))
+    held.send_signal(signal.SIGSTOP)
+    other = start(shared, notes[1], 0.0)
+    assert other.wait(DEADLINE_S) == 0
+    held.send_signal(signal.SIGCONT)
+
+    assert held.wait(DEADLINE_S) == 0
+    assert sorted(Store(shared, QUESTION, "test").results()) == all_settings()
+
+
+@pytest.mark.parametrize("shared", ["journal", "postgresql"], indirect=True)
+def test_results_are_the_same_wherever_they_lie_and_whoever_computes_them(tmp_path, shared, alone):
+    done = command(tmp_path, shared, "--jobs", "3")
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "docs" / "experiments.md").read_bytes() == alone
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> bytes:
+    """What one process answers."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert command(folder, f"sqlite:///{folder}/studies.db", "--jobs", "1").returncode == 0
+    return (folder / "docs" / "experiments.md").read_bytes()
+
+
+def command(folder: Path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    line = [
+        sys.executable, "-m", "training.experiments", "--questions", "learning-rate",
+        "--seeds", "1", "--folds", "2", "--epochs", "2", "--storage", url, *flags,
+        "--report", folder / "page.html", "--docs", folder / "docs",
+    ]  # fmt: skip
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_journals_trial_is_lost_after_its_grace_and_not_before(tmp_path, monkeypatch):
+    """By a clock that the test turns."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    journal = Journal(tmp_path / "journal", grace_s=10)
+    study = journal.create_new_study([optuna.study.StudyDirection.MINIMIZE])
+    trial = journal.create_new_trial(study)
+    assert journal._get_stale_trial_ids(study) == []
+    clock[0] += 9
+    journal.record_heartbeat(trial)
+    assert journal._get_stale_trial_ids(study) == []
+    clock[0] += 10
+    assert journal._get_stale_trial_ids(study) == []
+
+    clock[0] += 1
+
+    assert journal._get_stale_trial_ids(study) == [trial]
+
+
+def test_trial_that_never_gave_a_sign_of_life_is_lost_too(url, monkeypatch):
+    """Its process was killed between taking it and the first sign."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    database = storage(url, grace_s=10)
+    study = database.create_new_study([optuna.study.StudyDirection.MINIMIZE])
+    trial = database.create_new_trial(study)
+    alive = database.create_new_trial(study)
+    database.record_heartbeat(alive)
+    assert database._get_stale_trial_ids(study) == []
+
+    clock[0] += 11
+
+    assert database._get_stale_trial_ids(study) == [trial]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("journal://", "names no file"),
+        ("studies.db", "Could not parse SQLAlchemy URL"),
+        ("postgres:///studies", "Can't load plugin"),
+        ("postgresql+pg8000://user:secret@host/studies", "No module named 'pg8000'"),
+        ("journal:////dev/null/studies", "File exists"),
+    ],
+)
+def test_storage_that_cannot_be_is_refused_with_the_reason_and_without_the_password(url, says):
+    with pytest.raises(StorageError, match=says) as refused:
+        storage(url, 30)
+
+    assert "secret" not in str(refused.value)
 
 
 def test_command_answers_and_goes_on_after_a_kill(tmp_path, url):

@@ -28,7 +28,7 @@ DISTRIBUTIONS = {
 # What a part can do without: imported only where it is asked for, and tested by us.
 OPTIONAL = {"service": {"pyarrow"}}
 LISTS = {
-    "service": ("service", "traces", "protocol", "signing", "fetch"),
+    "service": ("service", "traces", "protocol", "signing", "fetch", "scoring"),
     "training": ("training", "signing"),
     "client": ("client",),
 }

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from tests.unit.deploy.test_requirements import FOLDER, pins
 
 TOOL = Path(sys.executable).with_name("cyclonedx-py")
 
 
-@pytest.mark.skipif(not TOOL.exists() or shutil.which("make") is None, reason="no cyclonedx-py")
 def test_the_bill_names_every_package_with_its_version_and_hashes(tmp_path):
     made = tmp_path / "client.cdx.json"
     listed = FOLDER / "client.txt"

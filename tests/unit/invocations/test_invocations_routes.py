@@ -230,6 +230,10 @@ def test_vertex_chooses_a_signature_by_its_parameters(make_api):
         ({**HOUSE, "signature_name": "named"}, 'unknown key "signature_name"; known: instances'),
         ({**HOUSE, "parameters": {"interval": 0.9}}, 'unknown parameter "interval"; known: signa'),
         ({**HOUSE, "parameters": {"signature_name": 3}}, "parameters.signature_name is 3, not a s"),
+        (
+            {**HOUSE, "parameters": {"signature_name": {}}},
+            "parameters.signature_name is {}, not a s",
+        ),
         ({**HOUSE, "parameters": [1]}, "parameters is [1], not an object"),
         ({"instances": [[51, 90, 20]]}, "instances[0].RM is 51 rooms, outside [0, 50]"),
     ],

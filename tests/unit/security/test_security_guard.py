@@ -171,12 +171,33 @@ def test_workers_share_a_rate_out(clock):
         bucket.take()
 
 
+def test_a_workers_share_comes_back_at_its_share_of_the_rate(clock):
+    bucket = Limits(100, workers=4, clock=clock).bucket("shop", None)
+    for _ in range(25):
+        bucket.take()
+
+    clock.now_s += 0.2
+    for _ in range(5):
+        bucket.take()
+    with pytest.raises(RateLimited, match="more than 25 requests a second"):
+        bucket.take()
+
+
 def test_buckets_of_many_addresses_do_not_pile_up(clock):
     limits = Limits(1, clock=clock)
     for number in range(3 * Limits.MOST):
         limits.bucket(f"anonymous {number}", None)
 
     assert len(limits._buckets) <= Limits.MOST
+
+
+def test_a_bucket_is_kept_while_there_is_room(clock):
+    limits = Limits(1, clock=clock)
+    first = limits.bucket("shop", None)
+    for number in range(Limits.MOST - 1):
+        limits.bucket(f"anonymous {number}", None)
+
+    assert limits.bucket("shop", None) is first
 
 
 def test_a_guard_that_knows_nobody_is_open_and_any_other_is_not(guard):

@@ -217,9 +217,11 @@ def providing(document: bytes):
         server.document, server.asked = document, []
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server, f"http://127.0.0.1:{server.server_port}/jwks"
-        server.shutdown()
-        thread.join()
+        try:
+            yield server, f"http://127.0.0.1:{server.server_port}/jwks"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_keys_are_fetched_once_and_kept(rsa_key):
@@ -230,10 +232,18 @@ def test_keys_are_fetched_once_and_kept(rsa_key):
 
         for _ in range(5):
             assert tokens.check(signed(rsa_key)).name == "shop"
+        assert len(server.asked) == 1
+        keys.stop()
+
+
+def test_a_key_that_is_not_known_is_not_asked_for_just_after_another(rsa_key):
+    with providing(jwks(one=rsa_key).encode()) as (_, url):
+        keys = RemoteKeys("--jwt_keys", url)
+        keys._run_once()
+
         for number in range(50):
             assert keys(f"unknown-{number}") is None
-        assert len(server.asked) == 1  # those that are not known are asked for, but not at once
-        keys.stop()
+        assert not keys._wanted.is_set()
 
 
 def test_a_provider_that_fails_is_asked_again_and_takes_nobody_down():

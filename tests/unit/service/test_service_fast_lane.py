@@ -48,7 +48,7 @@ class Joining(Adder):
         super().__init__(quick=False)
         self.waiting: list[tuple[Future, dict]] = []
 
-    def submit(self, _signature, inputs):
+    def submit(self, _signature, inputs, _deadline_s):
         future: Future[Any] = Future()
         self.waiting.append((future, inputs))
         return future

@@ -13,8 +13,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from service.errors import InvalidRequest
 from service.monitoring.feedback import parse_feedback
 from service.security.scopes import Routes
-from service.web.openapi import Offered, document
+from service.web.openapi import Offered, document, tensorflow_serving
 from service.web.openapi.served import Served
+from tests.unit.rpc.parsers import parser_version
 from tests.unit.service.fakes import Adder, contract, version
 from tests.unit.service.test_service_http import Worker
 
@@ -55,6 +56,18 @@ def test_every_tag_is_announced(described):
     used = {it["tags"][0] for path in described["paths"].values() for it in path.values()}
 
     assert used <= {tag["name"] for tag in described["tags"]}
+
+
+@pytest.mark.parametrize("verb", ["classify", "regress"])
+def test_examples_are_described_where_a_signature_takes_them(verb, described):
+    made = tensorflow_serving.paths(Served(parser_version(), (1,), ()), drift=False)
+    body = made[f"/v1/models/housing:{verb}"]["post"]["requestBody"]["content"]["application/json"]
+    form = Draft202012Validator(body["schema"])
+
+    assert form.is_valid({"examples": [{"x": 1.5}], "signature_name": verb})
+    assert not form.is_valid({"examples": []})
+    assert not form.is_valid({"examples": [{}], "signature_name": "predict"})
+    assert f"/v1/models/flat:{verb}" not in described["paths"]
 
 
 def test_a_category_is_a_text_and_a_missing_value_null():

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, SettingsError, knobs, parse
+from service.settings import Settings, SettingsError, check_addresses_stay, knobs, parse
 
 KNOBS = [knob.name for knob in knobs()]
 SWITCHES = [knob.name for knob in knobs() if knob.default is False]
@@ -163,3 +164,41 @@ def test_a_bad_variable_is_named():
 
 def test_a_name_may_hold_what_a_path_may_not():
     assert given("--model_name=team/housing:eu").model_name == "team/housing:eu"
+
+
+def test_a_file_stands_for_the_flags_in_it(tmp_path):
+    flags = tmp_path / "flags"
+    flags.write_text("# as last year\n--workers=3\n\n--model_name 'a b'  # quoted\n")
+    settings = parse(["--workers=2", f"@{flags}", "--port=1"], {})
+    assert (settings.workers, settings.model_name, settings.port) == (3, "a b", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("--worker=3", "unrecognized arguments: --worker=3"),
+        ("--workers=none", "--workers is 'none', not a whole number"),
+        ("--model_name='a", 'the line "--model_name=\'a": No closing quotation'),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_flags_is_named(tmp_path, text, message):
+    flags = tmp_path / "flags"
+    flags.write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        parse([f"@{flags}"], {})
+
+
+def test_a_file_of_flags_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SettingsError, match="No such file or directory"):
+        parse([f"@{tmp_path / 'flags'}"], {})
+
+
+@pytest.mark.parametrize("flag", ["--port=1", "--rest_api_port=1", "--host=::1"])
+def test_an_address_needs_a_restart(flag):
+    name = flag[2:].partition("=")[0]
+    with pytest.raises(SettingsError, match=rf"--{name} is .*, and .* until a restart"):
+        check_addresses_stay(parse([], {}), parse([flag], {}))
+
+
+def test_all_else_may_change_without_one():
+    check_addresses_stay(parse([], {}), parse(["--workers=3", "--model_name=x"], {}))

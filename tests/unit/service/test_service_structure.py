@@ -45,7 +45,7 @@ def offenders(imports: dict[str, set[str]], forbidden: tuple[str, ...]) -> list[
 @pytest.mark.parametrize(
     ("part", "forbidden"),
     [
-        ("client", ("service", "training", "lessons")),
+        ("client", ("training", "lessons")),
         ("service", ("training", "lessons", "tests", "benchmarks")),
         ("training", ("client", "lessons", "tests", "benchmarks")),
         ("lessons", ("client", "tests", "benchmarks")),
@@ -58,12 +58,32 @@ def offenders(imports: dict[str, set[str]], forbidden: tuple[str, ...]) -> list[
         ("service/monitoring", ("service.http", "service.rpc", "service.protocols")),
         ("service/http", ("service.rpc",)),
         ("service/rpc", ("service.http", "flask")),
+        ("service/remote", ("service.http", "service.rpc", "service.monitoring")),
+        ("service/score", ("service.http", "service.rpc", "service.protocols", "client")),
         ("service/contract.py", ("service", "numpy", "tensorflow")),
         ("service/errors.py", ("service",)),
     ],
 )
 def test_dependencies_point_one_way(part, forbidden):
     assert offenders(imports_of(part), forbidden) == []
+
+
+def test_client_knows_the_service_for_one_command_that_asks_no_server():
+    imports = {
+        file: {name for name in names if name.split(".")[0] == "service"}
+        for file, names in imports_of("client").items()
+    }
+
+    assert {file: names for file, names in imports.items() if names} == {
+        "client/_scoring.py": {"service.score"}
+    }
+
+
+def test_nothing_of_the_service_but_scoring_itself_knows_scoring():
+    imports = imports_of("service")
+    others = {file: it for file, it in imports.items() if not file.startswith("service/score/")}
+
+    assert offenders(others, ("service.score",)) == []
 
 
 @pytest.mark.parametrize("part", ["service/inference", "service/repository", "service/protocols"])
