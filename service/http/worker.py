@@ -175,6 +175,10 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._head_arrived()
         if self._lane is not None:
             self._lane.close()
+        if self._awaiting_request and self._task is not None:
+            # It would wait for seconds more, with all that a connection holds.
+            self._task.cancel()
+            self._task = None
         super().connection_lost(exc)
 
     def close_idle(self) -> None:
