@@ -189,6 +189,8 @@ class Fleet:
             raise DeadlineExceeded(f"{self} did not answer in the time that was left")
         if kind is errors.InvalidRequest:
             raise kind(call.details())  # of the request's own making
+        if code in _LOST:
+            raise kind(f"{self} does not answer ({code.name})")  # the rest tells of addresses
         raise kind(f"{self} answered {_told(call)}")
 
     def _ended(self, model: str, began_s: float, timeout_s: float, call: Any) -> None:
