@@ -52,6 +52,8 @@ _METRICS_S: Final = 0.25
 class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's protocol with a time limit for a request's head."""
 
+    _task: asyncio.Task[None] | None  # gunicorn's: answers what is not for the lane
+
     def __init__(self, worker: Worker) -> None:
         super().__init__(worker)
         self._connections = worker.connections
