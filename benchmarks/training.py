@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.report.results import write_beside
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -63,11 +65,10 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     figures = measure(ways(options.epochs, options.networks), options.rounds)
-    _write(
-        options.output.with_suffix(".json"), json.dumps(_json(figures, options), indent=1) + "\n"
-    )
+    kept = json.dumps(_json(figures, options), indent=1) + "\n"
+    write_beside(options.output.with_suffix(".json"), kept.encode())
     page = "\n".join(_page(figures, options)) + "\n"
-    _write(options.output, page)
+    write_beside(options.output, page.encode())
     print(page)
     return 0
 
@@ -213,12 +214,6 @@ def _line(name: str, it: Figures) -> str:
         f"| {name} | {it.first_s:.2f} | {statistics.median(it.rounds_s) * 1000:,.0f} "
         f"| {ratio:.1f} ({least:.1f} to {most:.1f}) |"
     )
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_suffix(f"{path.suffix}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pyarrow import parquet
 
+from benchmarks.report.results import write_beside
 from benchmarks.scoring import limits, results, table, ways
 from service.score import find
 
@@ -42,8 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         if not _has_room(folder, options.rows):
             return 1
         found = measure(options, version, folder)
-    _write(options.output.with_suffix(".json"), results.kept(found).decode())
-    _write(options.output, results.page(found))
+    write_beside(options.output.with_suffix(".json"), results.kept(found))
+    write_beside(options.output, results.page(found).encode())
     print(results.page(found))
     return 0
 
@@ -186,12 +187,6 @@ def _has_room(folder: Path, rows: int) -> bool:
     if free < needed:
         print(f"{folder} has {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB are needed: --folder")
     return free >= needed
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_suffix(f"{path.suffix}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

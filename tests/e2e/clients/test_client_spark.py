@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.timeout(900),  # the first run installs Spark
-    pytest.mark.skipif(shutil.which("java") is None, reason="java is not installed"),
+    pytest.mark.system("java"),
 ]
 
 
