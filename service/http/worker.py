@@ -188,6 +188,9 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """End the connection if nothing is under way on it."""
         if self.is_idle and self.transport is not None:
             self.worker.lane.outbox.flush()
+            if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+                self.transport.abort()  # few clients of TLS take leave too
+                return
             self.transport.close()
 
     def _send_error_response(

@@ -119,11 +119,17 @@ def lines(request, housing_models, tmp_path_factory):
         with running_service(housing_models) as service:
             yield lambda: connected(service)
         return
-    folder = tmp_path_factory.mktemp("tls")
+    with secured(housing_models, tmp_path_factory.mktemp("tls")) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def secured(models, folder, **flags):
+    """A service over TLS, and what opens connections to it."""
     pair = certify(folder, "localhost")
     config = ssl_config(folder, pair, None, verify=False)
     trust = ssl.create_default_context(cafile=pair.certificate)
-    with running_service(housing_models, until=None, rest_ssl_config_file=config) as service:
+    with running_service(models, until=None, rest_ssl_config_file=config, **flags) as service:
         wait_until(lambda: listens(service), "it listens", 60)
         yield lambda: connected(service, trust)
 
@@ -253,3 +259,12 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(lines, requests):
         assert ask(connection, otherwise)[0] == 200
         connection.sendall(post(BODY))
         assert read_answer(connection).status == 200
+
+
+def test_a_stop_does_not_wait_for_clients_to_take_leave_of_tls(housing_models, tmp_path):
+    with contextlib.ExitStack() as clients:
+        with secured(housing_models, tmp_path, graceful_timeout_s=90) as open_line:
+            connection = clients.enter_context(open_line())
+            assert ask(connection, post(BODY))[0] == 200
+        # It ended long before, though this client has neither read nor closed.
+        assert connection.recv(1) == b""
