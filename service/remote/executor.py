@@ -1,4 +1,4 @@
-"""The remote executor: a version whose network runs in another server, asked by Predict."""
+"""The remote executor: a version whose network runs in another server."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from service.errors import HearthError, InternalError
 from service.inference.futures import Timed
-from service.messages import predict_pb2
-from service.protocols import tensor_proto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
     Outputs = dict[str, NDArray[Any]]
 
 REMOTE: Final = "remote"
-# Bytes of one output: as much as one message may hold.
-_LIMIT_BYTES: Final = 2**31
 
 
 class Remote:
@@ -72,30 +67,14 @@ class Remote:
             NotReady: The servers cannot be reached, and are not asked for a while.
             DeadlineExceeded: There is no time left.
         """
-        request = predict_pb2.PredictRequest()
-        spec = request.model_spec
-        spec.name, spec.version.value, spec.signature_name = self._model, self._number, signature
-        for name, array in inputs.items():
-            tensor_proto.fill(request.inputs[name], array, as_content=True)
-        call = self._fleet.predict(request, deadline_s)
+        call = self._fleet.predict(self._model, self._number, signature, inputs, deadline_s)
         answer = _Answer(call.cancel)
         call.add_done_callback(
-            lambda done: answer.arrived(lambda: self._read(signature, self._fleet.response(done)))
+            lambda done: answer.arrived(
+                lambda: self._fleet.outputs(done, self.signatures[signature].outputs)
+            )
         )
         return answer
-
-    def _read(self, signature: str, response: predict_pb2.PredictResponse) -> Outputs:
-        sent = response.outputs
-        missing = self.signatures[signature].outputs.keys() - sent.keys()
-        if missing:
-            raise InternalError(f"{self._fleet} left out the outputs {sorted(missing)}")
-        try:
-            return {
-                name: tensor_proto.decode(sent[name], name, _LIMIT_BYTES)
-                for name in self.signatures[signature].outputs
-            }
-        except HearthError as error:
-            raise InternalError(f"{self._fleet} answered what makes no sense") from error
 
 
 class _Answer(Timed["Outputs"]):

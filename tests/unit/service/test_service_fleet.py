@@ -11,7 +11,8 @@ from service.errors import InvalidRequest
 from service.remote.addresses import check_servers, target
 from service.remote.breaker import Breaker
 from service.remote.channel import Access, read_access
-from service.settings import SettingsError, parse
+from service.remote.fleet import WIRES
+from service.settings import REMOTE_PROTOCOLS, SettingsError, parse
 
 
 class Clock:
@@ -106,12 +107,17 @@ def test_servers_that_cannot_be_asked_are_refused(given, said):
     ("flags", "said"),
     [
         (["--remote_config_file=x"], "without --remote_servers"),
+        (["--remote_protocol=open_inference"], "without --remote_servers"),
         (["--remote_servers=a:1", "--executor=litert"], "runs no model here"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags, said):
     with pytest.raises(SettingsError, match=said):
         parse(flags, {})
+
+
+def test_each_protocol_that_may_be_asked_for_can_be_spoken():
+    assert tuple(WIRES) == REMOTE_PROTOCOLS
 
 
 def test_how_servers_are_asked_is_read_with_its_files(tmp_path):
