@@ -342,8 +342,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         self.most_connections = _room(self.process.settings.max_connections)
         tls = self.process.tls_context()
         for listener in self.sockets:
+            # What is listened on is listened on anew: with the loop's own 100 waiting connections,
+            # the next of a crowd would be dropped, and come again a second later.
             server = await self.loop.create_server(
-                lambda: Connection(self), sock=listener.sock, ssl=tls
+                lambda: Connection(self), sock=listener.sock, backlog=self.cfg.backlog, ssl=tls
             )
             self.servers.append(server)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.reliability.traffic import HttpClient, percentile, tell, timed
+from tests.integration.reliability.traffic import HttpClient, percentile, stopped, tell, timed
 from tests.integration.service.wire import BODY, PREDICT, ask, connect, head, post, read_all
 from tests.servers import running_service, wait_until
 
@@ -22,6 +22,7 @@ HEAD_S = 1.0
 BODY_S = 1.0
 MOST_BYTES = 2**20
 IDLE = 10_000
+CROWD = 1000
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,18 @@ def test_ten_thousand_idle_connections_slow_nobody(service, honest_ms):
             beside(service, f"{count} idle connections", honest_ms)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+
+
+def test_a_crowd_that_comes_while_nobody_takes_it_waits_in_line(service):
+    asked = post(BODY, "Connection: close")
+    with ExitStack() as stack:
+        with stopped(service):
+            crowd = [stack.enter_context(connect(service.url)) for _ in range(CROWD)]
+            for connection in crowd:
+                connection.sendall(asked)
+        answers = [read_all(connection) for connection in crowd]
+    assert all(it.startswith(b"HTTP/1.1 200 ") for it in answers)
+    tell("a crowd", f"{CROWD} connections while nothing was taken, all answered")
 
 
 NESTED = b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
