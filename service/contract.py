@@ -470,7 +470,7 @@ class HeldOut(msgspec.Struct, frozen=True):
     truths: tuple[float, ...]
 
 
-def write(version: Path, contract: Contract, golden: Golden) -> None:
+def write(version: Path, contract: Contract, golden: Golden, beside: Path | None = None) -> None:
     """Write golden rows and contract into a version folder that is not yet published.
 
     The contract is written last, with the checksum of every other file as it stands.
@@ -479,10 +479,12 @@ def write(version: Path, contract: Contract, golden: Golden) -> None:
         version: The folder, complete but for these two files.
         contract: The description; its ``files`` are made anew.
         golden: Rows with their outputs.
+        beside: A folder whose other files it describes too, that these are to join.
     """
     (version / GOLDEN).parent.mkdir(exist_ok=True)
     (version / GOLDEN).write_bytes(_json(golden))
-    described = msgspec.structs.replace(contract, files=checksums(version))
+    there = {} if beside is None else checksums(beside)
+    described = msgspec.structs.replace(contract, files=there | checksums(version))
     (version / CONTRACT).write_bytes(_json(described))
 
 

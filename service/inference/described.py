@@ -57,7 +57,7 @@ def as_described(executor: Executor, contract: Contract) -> Executor:
     made = _intervals(contract.intervals, executor.signatures)
     if network is None and not made:
         return executor
-    call = None if network is None else _Call(contract, network, own)
+    call = None if network is None else Call(network, own, len(contract.features))
     return Described(executor, contract, call, made)
 
 
@@ -75,7 +75,7 @@ class Described:
         self,
         network: Executor,
         contract: Contract,
-        call: _Call | None,
+        call: Call | None,
         intervals: Mapping[str, float],
     ) -> None:
         self.network = network
@@ -85,7 +85,7 @@ class Described:
         self._contract = contract
         self._call = call
         self._factors = intervals
-        default = call.signature if call is not None else network.signatures[DEFAULT_SIGNATURE]
+        default = network.signatures[DEFAULT_SIGNATURE] if call is None else _said(contract)
         price = default.outputs[contract.output]
         bounded = Signature(default.inputs, dict.fromkeys((contract.output, LOWER, UPPER), price))
         self.signatures: Mapping[str, Signature] = {
@@ -175,19 +175,22 @@ class _Column:
     shape: tuple[int, ...]
 
 
-class _Call:
-    """How the network's own ``serving_default`` is called.
+class Call:
+    """How a network's own ``serving_default`` is called with a batch.
 
     Args:
-        contract: What callers give and get.
-        network: What the network takes and gives for it.
+        network: What it takes and gives.
         own: Its signature.
+        width: Columns of the batch.
+
+    Attributes:
+        is_plain: Whether the batch is what it takes, as it is.
 
     Raises:
         VersionRefused: They do not go together.
     """
 
-    def __init__(self, contract: Contract, network: Network, own: Signature) -> None:
+    def __init__(self, network: Network, own: Signature, width: int) -> None:
         if set(network.inputs) != own.inputs.keys():
             raise VersionRefused(
                 f"the network takes {sorted(own.inputs)}, not {sorted(network.inputs)}"
@@ -196,7 +199,6 @@ class _Call:
             raise VersionRefused(
                 f"the network gives {sorted(own.outputs)}, no {network.output!r} among them"
             )
-        width = len(contract.features)
         if len(network.inputs) not in {1, width}:
             raise VersionRefused(
                 f"the network takes {len(network.inputs)} inputs, the contract has {width} features"
@@ -206,10 +208,6 @@ class _Call:
         only = own.inputs[network.inputs[0]]
         self._is_batch = len(network.inputs) == 1 and len(only.shape or (_ROWS, width)) != 1
         self.is_plain = self._is_batch and only.is_float32
-        self.signature = Signature(
-            {contract.input: spec_of(contract.input, np.float32, (_ROWS, width))},
-            {contract.output: spec_of(contract.output, np.float32, (_ROWS,))},
-        )
 
     def inputs(self, batch: NDArray[Any]) -> Tensors:
         """What the network is given for a batch ``[n, features]``.
@@ -235,6 +233,15 @@ class _Call:
         if given.size != rows:
             raise InternalError(f"the network gives {list(given.shape)} for {rows} rows")
         return given.reshape(rows).astype(np.float32, copy=False)
+
+
+def _said(contract: Contract) -> Signature:
+    """The ``serving_default`` that a contract tells of."""
+    width = len(contract.features)
+    return Signature(
+        {contract.input: spec_of(contract.input, np.float32, (_ROWS, width))},
+        {contract.output: spec_of(contract.output, np.float32, (_ROWS,))},
+    )
 
 
 def bounds(
