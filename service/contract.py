@@ -52,6 +52,8 @@ SIGNATURE: Final = "assets.extra/model.sig"
 # Outputs of a signature that gives intervals, beside the contract's own.
 LOWER: Final = "lower"
 UPPER: Final = "upper"
+# The signature that takes each feature by itself, under the contract's ``input_names``.
+NAMED: Final = "named"
 # The signature of the usual level's intervals; each level has one of its own too.
 INTERVAL: Final = "interval"
 USUAL_LEVEL: Final = 0.9

@@ -58,8 +58,10 @@ class Version:
             ``[n]``, in the target's unit.
 
         Raises:
-            CompareError: The model is missing, or the table lacks a feature.
+            CompareError: The model is missing, or not ours, or the table lacks a feature.
         """
+        if self.described.network is not None:
+            raise CompareError(f"{self.name} was trained elsewhere: it is compared with none here")
         path = self.folder / contract.LITERT_MODEL
         if not path.is_file():
             raise CompareError(f"{self.name} has no {contract.LITERT_MODEL}")

@@ -7,7 +7,7 @@ from typing import Final
 from service import contract
 
 BATCH: Final = "serving_default"  # takes INPUT
-NAMED: Final = "named"  # takes one input a feature, under the feature's name
+NAMED: Final = contract.NAMED  # takes one input a feature, under the feature's name
 REGRESS: Final = "regress"  # takes EXAMPLES, gives VALUES: TensorFlow Serving's own names
 
 INPUT: Final = "features"

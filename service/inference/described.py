@@ -3,7 +3,8 @@
 Versions of ``training`` need nothing of this. A network that was trained elsewhere takes its
 batch under another name, or each column by itself, and gives a column ``[n, 1]``; and servers
 behind may run the default signature alone. What is missing then is done here: ``serving_default``
-takes the contract's batch and gives ``[n]``, and intervals are made around that.
+takes the contract's batch and gives ``[n]``, ``named`` takes each column by itself, and intervals
+are made around that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from service.contract import INTERVAL, LOWER, UPPER, USUAL_LEVEL, Network
+from service.contract import INTERVAL, LOWER, NAMED, UPPER, USUAL_LEVEL, Network
 from service.errors import InternalError, InvalidRequest, VersionRefused
 from service.inference.futures import Mapped
 from service.inference.signature import DEFAULT_SIGNATURE, Signature, spec_of
@@ -89,6 +90,7 @@ class Described:
         price = default.outputs[contract.output]
         bounded = Signature(default.inputs, dict.fromkeys((contract.output, LOWER, UPPER), price))
         self.signatures: Mapping[str, Signature] = {
+            **({} if call is None else {NAMED: _named(contract)}),
             **network.signatures,
             DEFAULT_SIGNATURE: default,
             **dict.fromkeys(intervals, bounded),
@@ -108,7 +110,7 @@ class Described:
         """Compute a signature's outputs; see ``Executor.run``."""
         if not self._is_made(signature):
             return self.network.run(signature, inputs)
-        rows, given = self._given(inputs)
+        rows, given = self._given(signature, inputs)
         return self._made(signature, rows, self.network.run(DEFAULT_SIGNATURE, given))
 
     def submit(
@@ -118,7 +120,7 @@ class Described:
         network = cast("JoiningExecutor", self.network)
         if not self._is_made(signature):
             return network.submit(signature, inputs, deadline_s)
-        rows, given = self._given(inputs)
+        rows, given = self._given(signature, inputs)
         asked = network.submit(DEFAULT_SIGNATURE, given, deadline_s)
         return Mapped(asked, lambda outputs: self._made(signature, rows, outputs))
 
@@ -127,27 +129,25 @@ class Described:
         network = cast("QuickExecutor", self.network)
         if not self._is_made(signature):
             return network.only(signature)
-        call = network.only(DEFAULT_SIGNATURE)
-        if (
-            call is None
-            or self._call is None
-            or not self._call.is_plain
-            or self._is_bounded(signature)
-        ):
-            return None
-        return lambda batch: call(batch).reshape(-1)
+        plain = signature == DEFAULT_SIGNATURE and self._call is not None and self._call.is_plain
+        call = network.only(DEFAULT_SIGNATURE) if plain else None
+        return None if call is None else lambda batch: call(batch).reshape(-1)
 
     def _is_made(self, signature: str) -> bool:
-        return self._is_bounded(signature) or (
-            self._call is not None and signature == DEFAULT_SIGNATURE
-        )
+        if self._is_bounded(signature):
+            return True
+        if signature == NAMED:
+            return NAMED not in self.network.signatures
+        return self._call is not None and signature == DEFAULT_SIGNATURE
 
     def _is_bounded(self, signature: str) -> bool:
         return signature in self._factors
 
-    def _given(self, inputs: Tensors) -> tuple[int, Tensors]:
+    def _given(self, signature: str, inputs: Tensors) -> tuple[int, Tensors]:
         """How many rows there are, and what the network is given for them."""
-        batch = next(iter(inputs.values()))
+        names = self._contract.input_names if signature == NAMED else (self._contract.input,)
+        columns = [inputs[it] for it in names]
+        batch = np.stack(columns, axis=1) if signature == NAMED else columns[0]
         return len(batch), inputs if self._call is None else self._call.inputs(batch)
 
     def _made(self, signature: str, rows: int, outputs: Outputs) -> Outputs:
@@ -242,6 +242,12 @@ def _said(contract: Contract) -> Signature:
         {contract.input: spec_of(contract.input, np.float32, (_ROWS, width))},
         {contract.output: spec_of(contract.output, np.float32, (_ROWS,))},
     )
+
+
+def _named(contract: Contract) -> Signature:
+    """The signature that takes each column by itself."""
+    inputs = {it: spec_of(it, np.float32, (_ROWS,)) for it in contract.input_names}
+    return Signature(inputs, _said(contract).outputs)
 
 
 def bounds(

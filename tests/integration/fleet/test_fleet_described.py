@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
@@ -13,9 +15,11 @@ import pandas as pd
 import pytest
 
 from service import contract as contracts
+from service.settings import REMOTE_PROTOCOLS
 from tests.integration.fleet.triton import running_triton
 from tests.models import tensorflow
-from tests.servers import ROOT, running_service
+from tests.servers import ROOT, START_S, running_service, wait_until
+from training import commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +71,15 @@ def of_named_inputs(folder: Path, weights) -> None:
 
 
 def describe(*arguments: object) -> str:
-    """Run the command as a user does; gives what it said."""
+    """Run the command; gives what it said."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert commands.main(["describe", *map(str, arguments)]) == 0
+    return said.getvalue()
+
+
+def describe_apart(*arguments: object) -> str:
+    """The same as a user does, in a process of its own."""
     command = [sys.executable, "-m", "training", "describe", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -90,17 +102,18 @@ def said(models) -> dict[str, str]:
     given = ["--table", DATA, "--target", "MEDV"]
     features = f"--features={','.join(FEATURES)}"
     return {
-        "one": describe(models / "one" / "1", *given, features),
+        "one": describe_apart(models / "one" / "1", *given, features),
         "named": describe(models / "named" / "1", *given),
     }
 
 
-@pytest.fixture(scope="module", params=["one", "named"])
+@pytest.fixture(scope="module", params=[("one", "auto"), ("named", "tensorflow")])
 def served(request, models, said):
-    """Each of the networks, served by itself."""
+    """Each of the networks, served by itself: by LiteRT, and by TensorFlow."""
     assert said
-    with running_service(models, name=request.param) as service:
-        yield service, f"/v1/models/{request.param}"
+    name, executor = request.param
+    with running_service(models, name=name, executor=executor) as service:
+        yield service, f"/v1/models/{name}"
 
 
 def test_the_command_says_how_far_the_network_errs(said, table, weights):
@@ -158,30 +171,34 @@ def test_a_network_that_changes_later_is_refused(models, said, weights, tmp_path
     told = json.loads((changed / "1" / contracts.CONTRACT).read_text())
     told["files"] = contracts.checksums(changed / "1")
     (changed / "1" / contracts.CONTRACT).write_text(json.dumps(told))
-    with running_service(tmp_path, name="one", until="/livez") as service:
-        answer = service.get("/readyz")
+    with running_service(tmp_path, name="one", executor="tensorflow", until="/livez") as service:
+        wait_until(lambda: "golden row" in service.get("/readyz").text, "it says why", START_S)
 
-    assert answer.status == 503
-    assert "golden row" in answer.text
+        assert service.get("/readyz").status == 503
 
 
-@pytest.mark.parametrize("protocol", ["tensorflow_serving", "open_inference"])
-def test_a_network_behind_is_described_and_served_likewise(models, weights, tmp_path, protocol):
-    with running_service(models, name="bare") as server:
-        text = describe(
-            server.grpc, "--name=bare", "--models", tmp_path, "--table", DATA, "--target=MEDV",
-            f"--features={','.join(FEATURES)}", f"--remote_protocol={protocol}",
-        )  # fmt: skip
-        assert str(tmp_path / "bare" / "1" / contracts.CONTRACT) in text
-        with running_service(
-            tmp_path, name="bare", remote_servers=server.grpc, remote_protocol=protocol
-        ) as front:
-            path = "/v1/models/bare:predict"
-            plain = front.post(path, {"instances": [HOUSE]}).json()["predictions"]
-            (bounded,) = front.post(path, {"instances": [HOUSE], "level": 0.8}).json()[
-                "predictions"
-            ]
-            refused = front.post(path, {"instances": [HOUSE | {"RM": -60}]})
+@pytest.fixture(scope="module")
+def bare(models):
+    """A server behind, of a network that nothing describes."""
+    with running_service(models, name="bare", executor="tensorflow") as server:
+        yield server
+
+
+@pytest.mark.parametrize("protocol", REMOTE_PROTOCOLS)
+def test_a_network_behind_is_described_and_served_likewise(bare, weights, tmp_path, protocol):
+    text = describe(
+        bare.grpc, "--name=bare", "--models", tmp_path, "--table", DATA, "--target=MEDV",
+        f"--features={','.join(FEATURES)}", f"--remote_protocol={protocol}",
+    )  # fmt: skip
+    with running_service(
+        tmp_path, name="bare", remote_servers=bare.grpc, remote_protocol=protocol
+    ) as front:
+        path = "/v1/models/bare:predict"
+        plain = front.post(path, {"instances": [HOUSE]}).json()["predictions"]
+        ranged = front.post(path, {"instances": [HOUSE], "level": 0.8}).json()["predictions"]
+        refused = front.post(path, {"instances": [HOUSE | {"RM": -60}]})
+    (bounded,) = ranged
+    assert str(tmp_path / "bare" / "1" / contracts.CONTRACT) in text
     assert plain == pytest.approx([price(weights, HOUSE)], rel=1e-5)
     assert bounded["lower"] < plain[0] < bounded["upper"]
     assert refused.status == 400

@@ -41,10 +41,6 @@ class Foreign(Adder):
         return {"out": batch.sum(axis=1, keepdims=True)}
 
 
-def described(network, **changes):
-    return contract(network=network, **changes)
-
-
 def test_an_executor_that_is_as_its_contract_says_is_left_as_it_is():
     for executor in (adder := Adder(), ranger := Ranger()):
         assert as_described(executor, contract(intervals=None)) is executor
@@ -54,7 +50,7 @@ def test_an_executor_that_is_as_its_contract_says_is_left_as_it_is():
 
 def test_a_network_of_one_input_is_given_the_batch_and_its_column_is_a_row():
     foreign = Foreign({"keras_tensor": spec("float32", -1, 3)})
-    executor = as_described(foreign, described(Network(("keras_tensor",), "out")))
+    executor = as_described(foreign, contract(network=Network(("keras_tensor",), "out")))
 
     outputs = executor.run("serving_default", {"features": BATCH})
 
@@ -70,7 +66,7 @@ def test_a_network_of_named_inputs_is_given_each_column_in_its_form():
         "AGE": spec("int64", -1), "LSTAT": spec("float64", -1, 1), "RM": spec("float32", -1, 1),
     }  # fmt: skip
     foreign = Foreign(inputs)
-    executor = as_described(foreign, described(Network(("RM", "AGE", "LSTAT"), "out")))
+    executor = as_described(foreign, contract(network=Network(("RM", "AGE", "LSTAT"), "out")))
 
     outputs = executor.run("serving_default", {"features": BATCH})
 
@@ -84,9 +80,22 @@ def test_a_network_of_named_inputs_is_given_each_column_in_its_form():
     assert executor.only("serving_default") is None
 
 
+def test_columns_may_be_given_by_name_as_our_own_versions_take_them():
+    executor = as_described(
+        Foreign({"x": spec("float32", -1, 3)}), contract(network=Network(("x",), "out"))
+    )
+    columns = dict(zip(("RM", "AGE", "LSTAT"), BATCH.T, strict=True))
+
+    assert executor.run("named", columns)["price"].tolist() == [6, 15]
+    assert executor.only("named") is None
+    assert executor.signatures["named"].inputs["AGE"].shape == (-1,)
+
+
 def test_a_whole_number_is_never_cut_off_unseen():
     inputs = {it: spec("int32", -1) for it in ("RM", "AGE", "LSTAT")}
-    executor = as_described(Foreign(inputs), described(Network(("RM", "AGE", "LSTAT"), "out")))
+    executor = as_described(
+        Foreign(inputs), contract(network=Network(("RM", "AGE", "LSTAT"), "out"))
+    )
 
     with pytest.raises(InvalidRequest, match="AGE takes whole numbers"):
         executor.run("serving_default", {"features": np.array([[1, 2.5, 3]], np.float32)})
@@ -134,13 +143,13 @@ def test_intervals_are_as_wide_as_the_contract_says():
 )
 def test_a_network_that_the_contract_does_not_describe_is_refused(inputs, network, said):
     with pytest.raises(VersionRefused, match=said):
-        as_described(Foreign(inputs), described(network))
+        as_described(Foreign(inputs), contract(network=network))
 
 
 def test_a_network_that_gives_no_number_a_row_is_at_fault():
     foreign = Foreign({"x": spec("float32", -1, 3)})
     foreign.run = lambda *_: {"out": np.zeros((2, 2))}
-    executor = as_described(foreign, described(Network(("x",), "out")))
+    executor = as_described(foreign, contract(network=Network(("x",), "out")))
 
     with pytest.raises(InternalError, match=r"gives \[2, 2\] for 2 rows"):
         executor.run("serving_default", {"features": BATCH})
