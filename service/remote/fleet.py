@@ -140,12 +140,13 @@ class Fleet:
         """
         try:
             signatures = self._wire.signatures(model, number)
+            most_rows = self._wire.most_rows(model, number)
         except grpc.RpcError as error:
             self._said.note(_told(error))
             raise VersionRefused(f"{self} does not say what it takes: {_reason(error)}") from error
         if not signatures:
             raise VersionRefused(f"{self} tells of no signature that can be called")
-        return Remote(self, model, number, signatures)
+        return Remote(self, model, number, signatures, most_rows)
 
     def predict(
         self, model: str, number: int, signature: str, inputs: Tensors, deadline_s: float

@@ -62,6 +62,11 @@ class TensorFlowServing:
         answer.metadata["signature_def"].Unpack(definitions)
         return callable_signatures(read_definitions(definitions.signature_def))
 
+    @staticmethod
+    def most_rows(_model: str, _number: int) -> int:
+        """See ``Wire``; nobody says."""
+        return 0
+
     def predict(
         self, model: str, number: int, signature: str, inputs: Tensors, timeout_s: float
     ) -> Any:

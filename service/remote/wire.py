@@ -33,6 +33,9 @@ class Wire(Protocol):
     def signatures(self, model: str, number: int) -> Mapping[str, Signature]:
         """What a version takes and gives: the signatures that can be called."""
 
+    def most_rows(self, model: str, number: int) -> int:
+        """Rows that one call to a version may have; 0 where nobody says."""
+
     def predict(
         self, model: str, number: int, signature: str, inputs: Tensors, timeout_s: float
     ) -> Any:

@@ -186,18 +186,21 @@ def bare(models):
 
 @pytest.mark.parametrize("protocol", REMOTE_PROTOCOLS)
 def test_a_network_behind_is_described_and_served_likewise(bare, weights, tmp_path, protocol):
-    text = describe(
-        bare.grpc, "--name=bare", "--models", tmp_path, "--table", DATA, "--target=MEDV",
-        f"--features={','.join(FEATURES)}", f"--remote_protocol={protocol}",
-    )  # fmt: skip
     with running_service(
         tmp_path, name="bare", remote_servers=bare.grpc, remote_protocol=protocol
     ) as front:
         path = "/v1/models/bare:predict"
+        unknown = front.post(path, {"instances": [HOUSE]})
+        text = describe(
+            bare.grpc, "--name=bare", "--models", tmp_path, "--table", DATA, "--target=MEDV",
+            f"--features={','.join(FEATURES)}", f"--remote_protocol={protocol}",
+        )  # fmt: skip
+        wait_until(lambda: front.post(path, {"instances": [HOUSE]}).status == 200, "it is seen")
         plain = front.post(path, {"instances": [HOUSE]}).json()["predictions"]
         ranged = front.post(path, {"instances": [HOUSE], "level": 0.8}).json()["predictions"]
         refused = front.post(path, {"instances": [HOUSE | {"RM": -60}]})
     (bounded,) = ranged
+    assert unknown.status == 400
     assert str(tmp_path / "bare" / "1" / contracts.CONTRACT) in text
     assert plain == pytest.approx([price(weights, HOUSE)], rel=1e-5)
     assert bounded["lower"] < plain[0] < bounded["upper"]

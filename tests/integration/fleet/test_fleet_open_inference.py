@@ -52,6 +52,15 @@ def test_a_model_of_triton_answers_in_every_protocol(front):
     }  # fmt: skip
 
 
+def test_more_rows_than_triton_takes_at_once_are_asked_for_in_pieces(front, triton):
+    rows = [[number, 0, 1] for number in range(20)]
+    before = len(triton[0].asked)
+    answer = front.post("/v1/models/weighted:predict", {"instances": rows})
+
+    assert answer.json() == {"predictions": [[100.0 + number] for number in range(20)]}
+    assert len(triton[0].asked) - before == 3
+
+
 def test_the_version_that_is_ready_is_served_and_asked_for_by_its_name(front, triton):
     front.post("/v1/models/weighted:predict", {"instances": [[1, 1, 1]]})
 

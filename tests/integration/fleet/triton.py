@@ -1,9 +1,9 @@
 """A server that speaks Open Inference Protocol as Triton and MLServer do, written by hand.
 
 ``weighted``, as Triton serves it: versions 1 and 3, of which 3 is not ready; raw tensors alone,
-``rows`` FP32 ``[-1, 3]`` to ``sum`` FP32 ``[-1, 1]``, which is 1 a + 10 b + 100 c.
+of no more than 8 rows: ``rows`` FP32 ``[-1, 3]`` to ``sum`` FP32 ``[-1, 1]``, 1 a + 10 b + 100 c.
 ``shout``: BYTES to BYTES and INT64. ``plain``, as MLServer serves it: no versions, and answers are
-typed. There is no health service.
+typed; it has no configuration. There is no health service.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Code = grpc.StatusCode
 WEIGHTS = np.array([1, 10, 100], np.float32)
 VERSIONS = {"weighted": ["1", "3"], "shout": ["1"], "plain": []}
+MOST_ROWS = 8
 TENSORS = {
     "weighted": ([("rows", "FP32", [-1, 3])], [("sum", "FP32", [-1, 1])]),
     "shout": ([("text", "BYTES", [-1])], [("loud", "BYTES", [-1]), ("length", "INT64", [-1])]),
@@ -57,6 +58,14 @@ class Triton:
     def model_ready(self, request: Any, _context: Any) -> Any:
         return messages.ModelReadyResponse(ready=request.version != "3")
 
+    def model_config(self, request: Any, context: Any) -> Any:
+        if request.name == "plain":
+            context.abort(Code.UNIMPLEMENTED, "there is no such method")
+        self._require(request.name, request.version, context)
+        limit = MOST_ROWS if request.name == "weighted" else 0
+        config = messages.ModelConfig(name=request.name, max_batch_size=limit)
+        return messages.ModelConfigResponse(config=config)
+
     def model_infer(self, request: Any, context: Any) -> Any:
         model, version = request.model_name, request.model_version
         self._require(model, version, context)
@@ -70,6 +79,8 @@ class Triton:
             return shouted(answer, raw)
         if list(tensor.shape)[1:] != [3]:
             context.abort(Code.INVALID_ARGUMENT, f"unexpected shape {list(tensor.shape)}")
+        if model == "weighted" and tensor.shape[0] > MOST_ROWS:
+            context.abort(Code.INVALID_ARGUMENT, f"batch-size must be <= {MOST_ROWS}")
         sums = np.frombuffer(raw, "<f4").reshape(-1, 3) @ WEIGHTS
         output = answer.outputs.add(name="sum", datatype="FP32", shape=[len(sums), 1])
         if model == "plain":
@@ -112,6 +123,7 @@ def running_triton() -> Iterator[tuple[Triton, str]]:
         for name, kind, answer in (
             ("ModelMetadata", messages.ModelMetadataRequest, triton.model_metadata),
             ("ModelReady", messages.ModelReadyRequest, triton.model_ready),
+            ("ModelConfig", messages.ModelConfigRequest, triton.model_config),
             ("ModelInfer", messages.ModelInferRequest, triton.model_infer),
         )
     }
