@@ -58,10 +58,8 @@ class Version:
             ``[n]``, in the target's unit.
 
         Raises:
-            CompareError: The model is missing, or not ours, or the table lacks a feature.
+            CompareError: The model is missing, or the table lacks a feature.
         """
-        if self.described.network is not None:
-            raise CompareError(f"{self.name} was trained elsewhere: it is compared with none here")
         path = self.folder / contract.LITERT_MODEL
         if not path.is_file():
             raise CompareError(f"{self.name} has no {contract.LITERT_MODEL}")
@@ -114,7 +112,7 @@ def open_version(folder: Path) -> Version:
         folder: Its folder.
 
     Raises:
-        CompareError: It has no contract, or is damaged.
+        CompareError: It has no contract, or is damaged, or was not trained here.
     """
     name = f"version {folder.name}"
     try:
@@ -124,6 +122,8 @@ def open_version(folder: Path) -> Version:
         contract.verify(folder, described)
     except contract.ContractError as error:
         raise CompareError(f"{name} is damaged: {error}") from error
+    if not described.recipe:
+        raise CompareError(f"{name} was trained elsewhere, by no recipe that is known here")
     return Version(name, folder, described)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from tests.integration.fleet.triton import running_triton
+from tests.integration.fleet.triton import SAID, running_triton
 from tests.integration.rpc.calling import calling, price_of, refused
 from tests.integration.service.wire import HOUSE, PREDICT
 from tests.servers import metric, running_service, wait_until
+
+Code = grpc.StatusCode
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def front(triton, tmp_path_factory):
         "model_config_list {"
         + "".join(
             f'config {{ name: "{it}" base_path: "{folder / it}" model_platform: "tensorflow" }}'
-            for it in ("weighted", "shout", "plain")
+            for it in ("weighted", "shout", "plain", "moody")
         )
         + "}"
     )
@@ -96,9 +98,39 @@ def test_what_triton_refuses_is_refused_in_the_protocol_of_who_asks(front):
     # Rows without a name are given as they are: nothing here knows the width but Triton.
     with (
         calling(front.grpc) as client,
-        refused(grpc.StatusCode.INVALID_ARGUMENT, "shape"),
+        refused(Code.INVALID_ARGUMENT, "shape"),
     ):
         client.predict(request)
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code", "told"),
+    [
+        (Code.INVALID_ARGUMENT, 400, Code.INVALID_ARGUMENT, True),
+        (Code.FAILED_PRECONDITION, 400, Code.FAILED_PRECONDITION, True),
+        (Code.RESOURCE_EXHAUSTED, 429, Code.RESOURCE_EXHAUSTED, True),
+        (Code.DEADLINE_EXCEEDED, 504, Code.DEADLINE_EXCEEDED, False),
+        (Code.UNAVAILABLE, 503, Code.UNAVAILABLE, False),
+        (Code.PERMISSION_DENIED, 503, Code.UNAVAILABLE, False),
+        (Code.INTERNAL, 500, Code.INTERNAL, False),
+    ],
+)
+def test_what_triton_says_is_said_in_the_protocol_of_who_asks(front, given, status, code, told):
+    row = [float(given.value[0]), 0.0, 0.0]
+    tensor = {"name": "rows", "shape": [1, 3], "datatype": "FP32", "data": row}
+    answers = [
+        front.post("/v1/models/moody:predict", {"instances": [row]}),
+        front.post("/v2/models/moody/infer", {"inputs": [tensor]}),
+    ]
+    request = price_of(row, name="moody")
+    request.inputs["rows"].CopyFrom(request.inputs.pop("features"))
+
+    with calling(front.grpc) as client, refused(code, SAID if told else ""):
+        client.predict(request)
+    assert [it.status for it in answers] == [status] * 2
+    assert all((SAID in it.text) is told for it in answers)
+    # The next is answered: no failure of a request makes the fleet one that is not there.
+    assert front.post("/v1/models/moody:predict", {"instances": [[0, 0, 1]]}).status == 200
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 ``weighted``, as Triton serves it: versions 1 and 3, of which 3 is not ready; raw tensors alone,
 of no more than 8 rows: ``rows`` FP32 ``[-1, 3]`` to ``sum`` FP32 ``[-1, 1]``, 1 a + 10 b + 100 c.
 ``shout``: BYTES to BYTES and INT64. ``plain``, as MLServer serves it: no versions, and answers are
-typed; it has no configuration. There is no health service.
+typed; it has no configuration. ``moody`` fails with the code whose number its first value is.
+There is no health service.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 
 Code = grpc.StatusCode
 WEIGHTS = np.array([1, 10, 100], np.float32)
-VERSIONS = {"weighted": ["1", "3"], "shout": ["1"], "plain": []}
+VERSIONS = {"weighted": ["1", "3"], "shout": ["1"], "plain": [], "moody": ["1"]}
 MOST_ROWS = 8
+CODES = {it.value[0]: it for it in Code if it is not Code.OK}
+SAID = "the model at 10.1.2.3 says no"
 TENSORS = {
     "weighted": ([("rows", "FP32", [-1, 3])], [("sum", "FP32", [-1, 1])]),
     "shout": ([("text", "BYTES", [-1])], [("loud", "BYTES", [-1]), ("length", "INT64", [-1])]),
     "plain": ([("rows", "FP32", [-1, 3])], [("sum", "FP32", [-1, 1])]),
+    "moody": ([("rows", "FP32", [-1, 3])], [("sum", "FP32", [-1, 1])]),
 }
 
 
@@ -77,6 +81,9 @@ class Triton:
         answer = messages.ModelInferResponse(model_name=model, model_version=version)
         if model == "shout":
             return shouted(answer, raw)
+        code = np.frombuffer(raw, "<f4")[0]
+        if model == "moody" and code in CODES:
+            context.abort(CODES[code], SAID)
         if list(tensor.shape)[1:] != [3]:
             context.abort(Code.INVALID_ARGUMENT, f"unexpected shape {list(tensor.shape)}")
         if model == "weighted" and tensor.shape[0] > MOST_ROWS:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from service.contract import Estimate, Gate, Lineage, Network
+from service.contract import Estimate, Gate, Lineage
 from tests.unit.service.fakes import contract
 from training import comparison, data_card, gate, measures, split
 from training.comparison import Version
@@ -66,15 +66,6 @@ def test_versions_of_other_targets_are_not_compared():
         comparison.held_out(TABLE, "d", [version("1"), version("2", target="z")])
     with pytest.raises(CompareError, match="1 predicts z, which the table lacks"):
         comparison.held_out(TABLE, "d", [version("1", target="z")])
-
-
-def test_networks_from_elsewhere_are_not_compared():
-    own = version("1")
-    network = Network(("x",), "out")
-    other = Version("version 2", Path(), msgspec.structs.replace(own.described, network=network))
-
-    with pytest.raises(CompareError, match="version 2 was trained elsewhere"):
-        other.predict(TABLE)
 
 
 def test_recipe_without_a_split_is_named():
