@@ -44,15 +44,15 @@ def as_described(executor: Executor, contract: Contract) -> Executor:
         contract: The version's.
 
     Returns:
-        The executor itself, where nothing is missing.
+        The executor itself, where nothing is missing; and where it is no network of this contract,
+        which its golden rows will show.
 
     Raises:
-        VersionRefused: The network does not take or give what the contract says.
+        VersionRefused: The network cannot be called as the contract says that it is.
     """
-    own = executor.signatures.get(DEFAULT_SIGNATURE)
-    if own is None:
+    own, network = executor.signatures.get(DEFAULT_SIGNATURE), contract.network
+    if own is None or (network is None and not _is_of(contract, own)):
         return executor
-    network = contract.network
     if network is None and _is_column(own.outputs.get(contract.output)):
         network = Network((contract.input,), contract.output)
     made = _intervals(contract.intervals, executor.signatures)
@@ -88,9 +88,11 @@ class Described:
         self._factors = intervals
         default = network.signatures[DEFAULT_SIGNATURE] if call is None else _said(contract)
         price = default.outputs[contract.output]
+        # Of categories it would take texts, which are no business of this.
+        takes_columns = call is not None and not any(it.is_category for it in contract.features)
         bounded = Signature(default.inputs, dict.fromkeys((contract.output, LOWER, UPPER), price))
         self.signatures: Mapping[str, Signature] = {
-            **({} if call is None else {NAMED: _named(contract)}),
+            **({NAMED: _named(contract)} if takes_columns else {}),
             **network.signatures,
             DEFAULT_SIGNATURE: default,
             **dict.fromkeys(intervals, bounded),
@@ -281,6 +283,10 @@ def _intervals(intervals: Intervals | None, there: Mapping[str, Any]) -> dict[st
     if USUAL_LEVEL in factors:
         wanted[INTERVAL] = factors[USUAL_LEVEL]
     return {name: it for name, it in wanted.items() if name not in there}
+
+
+def _is_of(contract: Contract, own: Signature) -> bool:
+    return own.inputs.keys() == {contract.input} and contract.output in own.outputs
 
 
 def _is_column(spec: TensorSpec | None) -> bool:

@@ -48,6 +48,13 @@ def test_an_executor_that_is_as_its_contract_says_is_left_as_it_is():
     assert as_described(adder, contract(intervals=INTERVALS)) is not adder
 
 
+@pytest.mark.parametrize("changes", [{"input": "x"}, {"output": "cost"}])
+def test_a_network_of_another_contract_is_left_to_its_golden_rows(changes):
+    adder = Adder()
+
+    assert as_described(adder, contract(intervals=INTERVALS, **changes)) is adder
+
+
 def test_a_network_of_one_input_is_given_the_batch_and_its_column_is_a_row():
     foreign = Foreign({"keras_tensor": spec("float32", -1, 3)})
     executor = as_described(foreign, contract(network=Network(("keras_tensor",), "out")))
