@@ -134,12 +134,13 @@ def running_triton() -> Iterator[tuple[Triton, str]]:
             ("ModelInfer", messages.ModelInferRequest, triton.model_infer),
         )
     }
-    server = grpc.server(ThreadPoolExecutor(4))
     service = "inference.GRPCInferenceService"
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield triton, f"127.0.0.1:{port}"
-    finally:
-        server.stop(None).wait()
+    with ThreadPoolExecutor(4) as threads:
+        server = grpc.server(threads)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield triton, f"127.0.0.1:{port}"
+        finally:
+            server.stop(None).wait()
