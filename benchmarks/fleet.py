@@ -1,7 +1,8 @@
 """What a front costs: ``python -m benchmarks.fleet MODELS`` asks a server, and through a front.
 
-One Hearth stands for the fleet; before it stand one that joins requests and one that does not.
-The three are asked in turns, each for a while, and the medians are printed as a table.
+One Hearth stands for the fleet; before it stand one that joins requests, one that does not, and
+one that asks by Open Inference Protocol. They are asked in turns, each for a while, and the
+medians are printed as a table.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def serving(models: Path, folder: Path, *flags: str) -> Iterator[Server]:
 
 
 def measure(models: Path, seconds: float, rounds: int, connections: int) -> dict[str, Measured]:
-    """Ask the server itself and both fronts in turns; the medians of the rounds."""
+    """Ask the server itself and its fronts in turns; the medians of the rounds."""
     versions = find_versions(models / "housing")
     version = versions[max(versions)]
     golden = contracts.read_golden(version)
@@ -59,7 +60,10 @@ def measure(models: Path, seconds: float, rounds: int, connections: int) -> dict
         apart = stack.enter_context(
             serving(models, folder / "apart", behind, "--enable_batching=false")
         )
-        for front in (joined, apart):
+        other = stack.enter_context(
+            serving(models, folder / "other", behind, "--remote_protocol=open_inference")
+        )
+        for front in (joined, apart, other):
             front.wait(tensorflow_serving(), rows, expected)
         call, body = grpc_predict().write(rows), tensorflow_serving().write(rows)
         answer = len(fleet.ask(call).body)
@@ -76,6 +80,7 @@ def measure(models: Path, seconds: float, rounds: int, connections: int) -> dict
             "the front, JSON, joined": lambda: json_of(joined),
             "the front, JSON, not joined": lambda: json_of(apart),
             "the front, gRPC, joined": lambda: grpc_of(joined),
+            "the front, JSON, joined, Open Inference behind": lambda: json_of(other),
         }
         taken = [{name: ask() for name, ask in ways.items()} for _ in range(rounds)]
     return {name: _median([it[name] for it in taken]) for name in ways}

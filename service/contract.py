@@ -52,6 +52,11 @@ SIGNATURE: Final = "assets.extra/model.sig"
 # Outputs of a signature that gives intervals, beside the contract's own.
 LOWER: Final = "lower"
 UPPER: Final = "upper"
+# The signature that takes each feature by itself, under the contract's ``input_names``.
+NAMED: Final = "named"
+# The signature of the usual level's intervals; each level has one of its own too.
+INTERVAL: Final = "interval"
+USUAL_LEVEL: Final = 0.9
 
 # Neither describes itself: the contract cannot hold its own checksum, and is signed with the rest.
 _NOT_HASHED: Final = (CONTRACT, SIGNATURE)
@@ -332,6 +337,18 @@ class Intervals(msgspec.Struct, frozen=True):
     levels: tuple[Level, ...]
 
 
+class Network(msgspec.Struct, frozen=True):
+    """How a network that was trained elsewhere is called by its own ``serving_default``.
+
+    Attributes:
+        inputs: Its inputs: one that takes the batch, or one a feature, in the features' order.
+        output: The output that holds one number a row, ``[n]`` or ``[n, 1]``.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+
+
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """What a model version takes and gives, how good it is, and where it comes from.
 
@@ -350,6 +367,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         slices: How good the network is on the test rows, all of them first, then kinds of them.
         files: SHA-256 of every other file of the version, by path.
         intervals: The prediction intervals; None where the version gives none.
+        network: How the network is called; None where it is called as this contract says.
     """
 
     format: int = FORMAT
@@ -365,6 +383,7 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     slices: tuple[Slice, ...] = ()
     files: dict[str, str]
     intervals: Intervals | None = None
+    network: Network | None = None
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -453,7 +472,7 @@ class HeldOut(msgspec.Struct, frozen=True):
     truths: tuple[float, ...]
 
 
-def write(version: Path, contract: Contract, golden: Golden) -> None:
+def write(version: Path, contract: Contract, golden: Golden, beside: Path | None = None) -> None:
     """Write golden rows and contract into a version folder that is not yet published.
 
     The contract is written last, with the checksum of every other file as it stands.
@@ -462,10 +481,12 @@ def write(version: Path, contract: Contract, golden: Golden) -> None:
         version: The folder, complete but for these two files.
         contract: The description; its ``files`` are made anew.
         golden: Rows with their outputs.
+        beside: A folder whose other files it describes too, that these are to join.
     """
     (version / GOLDEN).parent.mkdir(exist_ok=True)
     (version / GOLDEN).write_bytes(_json(golden))
-    described = msgspec.structs.replace(contract, files=checksums(version))
+    there = {} if beside is None else checksums(beside)
+    described = msgspec.structs.replace(contract, files=there | checksums(version))
     (version / CONTRACT).write_bytes(_json(described))
 
 

@@ -314,7 +314,8 @@ def _fleet(settings: Settings, metrics: Metrics) -> Fleet | None:
     from service.remote.channel import read_access  # noqa: PLC0415 - only where needed
     from service.remote.fleet import Fleet  # noqa: PLC0415
 
-    return Fleet(settings.remote_servers, read_access(settings.remote_config_file), metrics)
+    access = read_access(settings.remote_config_file)
+    return Fleet(settings.remote_servers, access, metrics, settings.remote_protocol)
 
 
 def _drift(settings: Settings, agreement: Agreement) -> Drift | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _TRUE: Final = frozenset({"true", "t", "yes", "y", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "n", "0"})
 _AUTO: Final = "auto"
+REMOTE_PROTOCOLS: Final = ("tensorflow_serving", "open_inference")
 _ADDRESSES: Final = ("host", "rest_api_port", "port", "grpc_socket_path")
 
 
@@ -229,6 +230,11 @@ class Settings:
         "Servers that run the models, host:port joined by commas, or one DNS name for all; "
         "model_base_path then holds what describes the versions, if anything.",
         _servers,
+    )
+    remote_protocol: str = _knob(
+        REMOTE_PROTOCOLS[0],
+        f"What they speak, over gRPC: {', '.join(REMOTE_PROTOCOLS)}.",
+        _one_of(*REMOTE_PROTOCOLS),
     )
     remote_config_file: Path | None = _knob(
         None, "JSON that says how they are asked: TLS and metadata; plain text without.", Path
@@ -520,6 +526,8 @@ def _check_request_log(settings: Settings) -> None:
 def _check_remote(settings: Settings) -> None:
     if settings.remote_config_file is not None and not settings.remote_servers:
         raise SettingsError("--remote_config_file is given without --remote_servers")
+    if settings.remote_protocol != REMOTE_PROTOCOLS[0] and not settings.remote_servers:
+        raise SettingsError("--remote_protocol is given without --remote_servers")
     here = settings.find_model or settings.verify_versions_with or settings.executor != AUTO
     if settings.remote_servers and here:
         raise SettingsError(

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from training.labels import Change
 
 
+# What servers behind may speak: the service's --remote_protocol.
+PROTOCOLS: Final = ("tensorflow_serving", "open_inference")
+
+
 class Command(NamedTuple):
     """A command.
 
@@ -27,11 +31,13 @@ class Command(NamedTuple):
         says: What it does, in a line.
         add: Adds its flags.
         run: Does it; gives the exit code.
+        model: What the model is called where nobody says; None to find it out.
     """
 
     says: str
     add: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    model: str | None = "housing"
 
 
 def main(arguments: list[str]) -> int:
@@ -63,7 +69,7 @@ def parser(name: str) -> argparse.ArgumentParser:
         prog=f"python -m training {name}", description=command.says, allow_abbrev=False
     )
     command.add(made)
-    flags.add_model(made)
+    flags.add_model(made, command.model)
     return made
 
 
@@ -169,6 +175,17 @@ def _card(given: argparse.Namespace) -> int:
     return 0
 
 
+def _describe(given: argparse.Namespace) -> int:
+    from training import chatter  # noqa: PLC0415 - heavy, like all below
+
+    with chatter.hushed():
+        from training import describing  # noqa: PLC0415
+
+        for line in describing.describe(given):
+            print(line)
+    return 0
+
+
 def _content(data: Path) -> bytes:
     try:
         return data.read_bytes()
@@ -230,7 +247,24 @@ def _add_card(made: argparse.ArgumentParser) -> None:
     made.add_argument("--output", type=Path, metavar="FILE", help="write it there")
 
 
+def _add_describe(made: argparse.ArgumentParser) -> None:
+    add = made.add_argument
+    add("network", help="a version's folder, or servers behind as host:port,host:port")
+    add("--table", type=Path, required=True, help="rows as the network reads them: CSV or Parquet")
+    add("--target", default="", help="the table's column with what it should say, if it has one")
+    add("--features", default="", help="the columns that it reads, in its order, joined by commas")
+    add("--columns", type=Path, help="what is said of the columns, as TOML")
+    add("--output", default="", help="the network's output, if it has several")
+    add("--version", type=int, help="the servers' version; the newest by default")
+    add("--remote_protocol", default=PROTOCOLS[0], choices=PROTOCOLS, help="what they speak")
+    add("--remote_config_file", type=Path, help="how they are asked: TLS and metadata")
+    add("--force", action="store_true", help="in place of a contract that training has written")
+
+
 COMMANDS: Final = {
+    "describe": Command(
+        "Describe a network that was trained elsewhere.", _add_describe, _describe, model=None
+    ),
     "compare": Command("Compare two versions on the same test rows.", _add_compare, _compare),
     "promote": Command("Make a version stable.", _add_promote, _promote),
     "rollback": Command("Make the version stable that was so before.", _no_flags, _rollback),

@@ -112,7 +112,7 @@ def open_version(folder: Path) -> Version:
         folder: Its folder.
 
     Raises:
-        CompareError: It has no contract, or is damaged.
+        CompareError: It has no contract, or is damaged, or was not trained here.
     """
     name = f"version {folder.name}"
     try:
@@ -122,6 +122,8 @@ def open_version(folder: Path) -> Version:
         contract.verify(folder, described)
     except contract.ContractError as error:
         raise CompareError(f"{name} is damaged: {error}") from error
+    if not described.recipe:
+        raise CompareError(f"{name} was trained elsewhere, by no recipe that is known here")
     return Version(name, folder, described)
 
 

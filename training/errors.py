@@ -12,6 +12,7 @@ published.
     ├── NotChosenError      the network is not better than the stable version
     ├── CompareError        two versions cannot be compared
     ├── LabelsError         a label cannot be where it is asked to be
+    ├── DescribeError       a network cannot be described as it is asked to be
     ├── SigningError        a version cannot be signed
     ├── StorageError        studies cannot be kept where they are asked to be
     └── PublishError        the models folder cannot be written
@@ -82,6 +83,10 @@ class CompareError(TrainingError):
 
 class LabelsError(TrainingError):
     """A label cannot be where it is asked to be."""
+
+
+class DescribeError(TrainingError):
+    """A network that was trained elsewhere cannot be described as it is asked to be."""
 
 
 class SigningError(TrainingError):

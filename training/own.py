@@ -254,12 +254,13 @@ def _schema(found: Found, train: Rows, recipe: Recipe) -> Schema:
     looks = found.survey.looks
     features = {it: _column(looks[it], train.frame[it], recipe) for it in found.features}
     target = looks[recipe.target]
-    least, most = _limits(target)
-    column = Column(target.name, target.said.meaning or target.name, target.said.unit, least, most)
-    return Schema(features, column, price=target.name, minimum=_least(target))
+    column = Column(
+        target.name, target.said.meaning or target.name, target.said.unit, *limits(target)
+    )
+    return Schema(features, column, price=target.name, minimum=least(target))
 
 
-def _least(target: Look) -> float | None:
+def least(target: Look) -> float | None:
     """What no target is below: as it is said, else 0 where none was."""
     if target.said.minimum is not None:
         return target.said.minimum
@@ -276,9 +277,8 @@ def _column(look: Look, train: pd.Series[Any], recipe: Recipe) -> Column:
             look.name, meaning, said.unit, 0, len(known),
             kind=CATEGORY, categories=known, optional=optional,
         )  # fmt: skip
-    least, most = _limits(look)
     fill = float(np.float32(train.median())) if optional and train.notna().any() else 0.0
-    return Column(look.name, meaning, said.unit, least, most, fill=fill, optional=optional)
+    return Column(look.name, meaning, said.unit, *limits(look), fill=fill, optional=optional)
 
 
 def _most_frequent(train: pd.Series[Any], most: int) -> tuple[str, ...]:
@@ -287,18 +287,18 @@ def _most_frequent(train: pd.Series[Any], most: int) -> tuple[str, ...]:
     return tuple(sorted(counts.index, key=lambda it: (-counts[it], it))[:most])
 
 
-def _limits(look: Look) -> tuple[float, float]:
+def limits(look: Look) -> tuple[float, float]:
     """What makes sense: as it is said, else what was seen, and as much again on either side.
 
     What was never below 0 does not go below.
     """
     reach = look.maximum - look.minimum
-    least = look.minimum - reach
+    lower = look.minimum - reach
     if look.minimum >= 0:
-        least = max(least, 0.0)
+        lower = max(lower, 0.0)
     said = look.said
     return (
-        least if said.minimum is None else said.minimum,
+        lower if said.minimum is None else said.minimum,
         look.maximum + reach if said.maximum is None else said.maximum,
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from service import contract
+
 BATCH: Final = "serving_default"  # takes INPUT
-NAMED: Final = "named"  # takes one input a feature, under the feature's name
+NAMED: Final = contract.NAMED  # takes one input a feature, under the feature's name
 REGRESS: Final = "regress"  # takes EXAMPLES, gives VALUES: TensorFlow Serving's own names
 
 INPUT: Final = "features"
@@ -15,8 +17,8 @@ VALUES: Final = "outputs"
 
 # Takes INPUT and gives OUTPUT, and ``lower`` and ``upper`` at the usual level. There is one
 # for each level too.
-INTERVAL: Final = "interval"
-USUAL_LEVEL: Final = 0.9
+INTERVAL: Final = contract.INTERVAL
+USUAL_LEVEL: Final = contract.USUAL_LEVEL
 
 
 def interval(level: float) -> str:

@@ -119,6 +119,8 @@ def _labels(number: int, labelled: dict[str, int]) -> list[str]:
 
 def _recipe(stored: dict[str, Any]) -> str:
     """The recipe in a word, or what it changes of the tutorial's."""
+    if not stored:
+        return "elsewhere"
     if not changed(stored):
         return "tutorial"
     return ", ".join(f"{name} {_text(value)}" for name, value in changed(stored).items())

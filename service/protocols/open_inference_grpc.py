@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from service.inference.executor import Tensors
     from service.repository.version import ModelVersion
 
+    _Tensor = (
+        messages.ModelInferRequest.InferInputTensor | messages.ModelInferResponse.InferOutputTensor
+    )
+
 # Each class of error and its code; a subclass without a row has its parent's.
 CODE_OF: Final[Mapping[type[errors.HearthError], StatusCode]] = {
     errors.InvalidRequest: StatusCode.INVALID_ARGUMENT,
@@ -88,7 +92,7 @@ def parse_infer(request: messages.ModelInferRequest) -> InferRequest:
         model=request.model_name,
         version=request.model_version,
         id=request.id,
-        tensors=_raw(request) if is_raw(request) else [_typed(it) for it in request.inputs],
+        tensors=_tensors(request.inputs, request.raw_input_contents),
         parameters={name: _value(it) for name, it in request.parameters.items()},
         output_names=[it.name for it in request.outputs],
     )
@@ -125,27 +129,39 @@ def encode_infer(
     return response
 
 
+def parse_outputs(response: messages.ModelInferResponse) -> list[Tensor]:
+    """Read the outputs of another server's answer, raw or typed.
+
+    Raises:
+        InvalidRequest: They are not as the protocol has them.
+    """
+    return _tensors(response.outputs, response.raw_output_contents)
+
+
 def to_message(document: Mapping[str, Any], kind: type[Message]) -> Any:
     """A document as the message whose fields have its names."""
     return json_format.ParseDict(document, kind())
 
 
-def _raw(request: messages.ModelInferRequest) -> list[Tensor]:
-    count = len(request.raw_input_contents)
-    if count != len(request.inputs):
+def _tensors(described: Sequence[_Tensor], raw: Sequence[bytes]) -> list[Tensor]:
+    return _raw(described, raw) if len(raw) else [_typed(it) for it in described]
+
+
+def _raw(described: Sequence[_Tensor], contents: Sequence[bytes]) -> list[Tensor]:
+    if len(contents) != len(described):
         raise InvalidRequest(
-            f"there are {len(request.inputs)} inputs but {count} raw_input_contents"
+            f"there are {len(described)} inputs but {len(contents)} raw_input_contents"
         )
-    for it in request.inputs:
+    for it in described:
         if it.HasField("contents"):
             raise InvalidRequest(f"input {it.name!r} has contents beside raw_input_contents")
     return [
         from_raw(it.name, it.datatype, _shape(it), raw)
-        for it, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+        for it, raw in zip(described, contents, strict=True)
     ]
 
 
-def _typed(it: messages.ModelInferRequest.InferInputTensor) -> Tensor:
+def _typed(it: _Tensor) -> Tensor:
     dtype = numpy_of(it.name, it.datatype)
     field = _FIELDS.get(it.datatype)
     if field is None:
@@ -163,7 +179,7 @@ def _typed(it: messages.ModelInferRequest.InferInputTensor) -> Tensor:
     return Tensor(it.name, it.datatype, reshape(it.name, flat, shape))
 
 
-def _refuse_other_fields(it: messages.ModelInferRequest.InferInputTensor, field: str) -> None:
+def _refuse_other_fields(it: _Tensor, field: str) -> None:
     for descriptor, _ in it.contents.ListFields():
         if descriptor.name != field:
             raise InvalidRequest(
@@ -172,9 +188,7 @@ def _refuse_other_fields(it: messages.ModelInferRequest.InferInputTensor, field:
             )
 
 
-def _numbers(
-    it: messages.ModelInferRequest.InferInputTensor, values: Sequence[Any], dtype: np.dtype[Any]
-) -> np.ndarray[Any, Any]:
+def _numbers(it: _Tensor, values: Sequence[Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     sent = np.asarray(values)  # in the type of the field, which may be a wider one
     read = sent.astype(dtype)
     if dtype.kind in "iu" and (read != sent).any():
@@ -185,7 +199,7 @@ def _numbers(
     return read
 
 
-def _shape(it: messages.ModelInferRequest.InferInputTensor) -> list[int]:
+def _shape(it: _Tensor) -> list[int]:
     shape = list(it.shape)
     if any(size < 0 for size in shape):
         raise InvalidRequest(f"input {it.name!r} has shape {shape}; sizes must not be negative")

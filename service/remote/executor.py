@@ -1,18 +1,20 @@
-"""The remote executor: a version whose network runs in another server, asked by Predict."""
+"""The remote executor: a version whose network runs in another server."""
 
 from __future__ import annotations
 
 import math
 import time
+from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from service.errors import HearthError, InternalError
+import numpy as np
+
 from service.inference.futures import Timed
-from service.messages import predict_pb2
-from service.protocols import tensor_proto
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     Outputs = dict[str, NDArray[Any]]
 
 REMOTE: Final = "remote"
-# Bytes of one output: as much as one message may hold.
-_LIMIT_BYTES: Final = 2**31
 
 
 class Remote:
@@ -35,6 +35,7 @@ class Remote:
         model: The model's name, there as here.
         number: The version's number.
         signatures: What they say it takes and gives.
+        most_rows: Rows that one call may have; 0 for any number.
     """
 
     name = REMOTE
@@ -42,12 +43,18 @@ class Remote:
     joins = True
 
     def __init__(
-        self, fleet: Fleet, model: str, number: int, signatures: Mapping[str, Signature]
+        self,
+        fleet: Fleet,
+        model: str,
+        number: int,
+        signatures: Mapping[str, Signature],
+        most_rows: int = 0,
     ) -> None:
         self.signatures = signatures
         self._fleet = fleet
         self._model = model
         self._number = number
+        self._most_rows = most_rows
 
     @property
     def joined(self) -> list[str]:
@@ -72,30 +79,24 @@ class Remote:
             NotReady: The servers cannot be reached, and are not asked for a while.
             DeadlineExceeded: There is no time left.
         """
-        request = predict_pb2.PredictRequest()
-        spec = request.model_spec
-        spec.name, spec.version.value, spec.signature_name = self._model, self._number, signature
-        for name, array in inputs.items():
-            tensor_proto.fill(request.inputs[name], array, as_content=True)
-        call = self._fleet.predict(request, deadline_s)
+        rows = _rows(inputs) if self._most_rows else 0
+        if rows <= self._most_rows:
+            return self._send(signature, inputs, deadline_s)
+        pieces = (
+            {name: it[start : start + self._most_rows] for name, it in inputs.items()}
+            for start in range(0, rows, self._most_rows)
+        )
+        return _Pieces(pieces, lambda piece: self._send(signature, piece, deadline_s))
+
+    def _send(self, signature: str, inputs: Tensors, deadline_s: float) -> _Answer:
+        call = self._fleet.predict(self._model, self._number, signature, inputs, deadline_s)
         answer = _Answer(call.cancel)
         call.add_done_callback(
-            lambda done: answer.arrived(lambda: self._read(signature, self._fleet.response(done)))
+            lambda done: answer.arrived(
+                lambda: self._fleet.outputs(done, self.signatures[signature].outputs)
+            )
         )
         return answer
-
-    def _read(self, signature: str, response: predict_pb2.PredictResponse) -> Outputs:
-        sent = response.outputs
-        missing = self.signatures[signature].outputs.keys() - sent.keys()
-        if missing:
-            raise InternalError(f"{self._fleet} left out the outputs {sorted(missing)}")
-        try:
-            return {
-                name: tensor_proto.decode(sent[name], name, _LIMIT_BYTES)
-                for name in self.signatures[signature].outputs
-            }
-        except HearthError as error:
-            raise InternalError(f"{self._fleet} answered what makes no sense") from error
 
 
 class _Answer(Timed["Outputs"]):
@@ -127,3 +128,52 @@ class _Answer(Timed["Outputs"]):
             return False
         self._give_up()
         return True
+
+
+class _Pieces(_Answer):
+    """The outputs of rows that are too many for a call, asked for piece by piece.
+
+    Args:
+        pieces: The inputs, cut; at least one.
+        ask: Has one computed.
+    """
+
+    def __init__(self, pieces: Iterator[Tensors], ask: Callable[[Tensors], _Answer]) -> None:
+        super().__init__(self._stop)
+        self._pieces = pieces
+        self._ask = ask
+        self._answered: list[Outputs] = []
+        self._asked = ask(next(pieces))
+        self._asked.add_done_callback(self._one)
+
+    def _one(self, done: Future[Outputs]) -> None:
+        """A piece is there: ask for the next, or give all."""
+        try:
+            self._answered.append(done.result())
+            piece = next(self._pieces, None)
+            if piece is not None and not self.cancelled():
+                self._asked = self._ask(piece)
+                self._asked.add_done_callback(self._one)
+                return
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - handed to who waits
+            self.arrived(partial(_fail, error))
+            return
+        self.arrived(self._whole)
+
+    def _whole(self) -> Outputs:
+        return {
+            name: np.concatenate([it[name] for it in self._answered]) for name in self._answered[0]
+        }
+
+    def _stop(self) -> None:
+        self._asked.cancel()
+
+
+def _rows(inputs: Tensors) -> int:
+    """How many rows all inputs have; 0 where they do not agree."""
+    counts = {len(it) if it.ndim else 0 for it in inputs.values()}
+    return counts.pop() if len(counts) == 1 else 0
+
+
+def _fail(error: BaseException) -> Outputs:
+    raise error

@@ -17,6 +17,7 @@ from service.inference.batching import Batching
 from service.inference.batching_parameters import BatchingParameters
 from service.inference.choice import ExecutorOptions, open_executor
 from service.inference.columns import Columns
+from service.inference.described import Described, as_described
 from service.inference.examples import to_examples
 from service.inference.joining import try_joining
 from service.inference.savedmodel import TABLES_AND_CHECKS, SavedModel
@@ -104,12 +105,13 @@ def load_version(
     opened = remote or open_executor(
         path, executor, options.executor, described=contract is not None, samples=samples(records)
     )
+    executed = opened if contract is None else as_described(opened, contract)
     version = ModelVersion(
         model=model,
         number=number,
         path=path,
-        signatures=declared or opened.signatures,
-        executor=opened,
+        signatures=_signatures(declared, opened, executed),
+        executor=executed,
         contract=contract,
         fingerprint=seen,
         loaded_at=time.time(),
@@ -146,6 +148,14 @@ def check_files_of(path: Path, options: LoadOptions) -> Contract | None:
     return _described(path, whole=options.remote is None)
 
 
+def _signatures(
+    declared: Mapping[str, Signature], opened: Executor, executed: Executor
+) -> Mapping[str, Signature]:
+    """What metadata shows: what is declared, but for what is called as the contract says."""
+    told = declared or opened.signatures
+    return told if executed is opened else {**told, **executed.signatures}
+
+
 def _asked(
     path: Path, read: Callable[[Path], BatchingParameters | None]
 ) -> BatchingParameters | None:
@@ -170,8 +180,9 @@ def _batching(
         observer: Who is told of each batch.
     """
     opened, path = version.executor, version.path
-    if isinstance(opened, SavedModel):
-        stateful = opened.stateful_operations() - TABLES_AND_CHECKS
+    network = _network(opened)
+    if isinstance(network, SavedModel):
+        stateful = network.stateful_operations() - TABLES_AND_CHECKS
         if stateful:
             _log.log(
                 logging.INFO if asked is None else logging.WARNING,
@@ -190,9 +201,13 @@ def _batching(
     return Batching(opened, _found_out(opened), alone, observer)
 
 
+def _network(opened: Executor) -> Executor:
+    return opened.network if isinstance(opened, Described) else opened
+
+
 def _found_out(opened: Executor) -> BatchingParameters:
     """How requests are joined where nobody says how."""
-    if isinstance(opened, SavedModel):
+    if isinstance(_network(opened), SavedModel):
         # One call takes all CPUs; what comes meanwhile makes the next batch the larger. The
         # threads are for other signatures, which need not wait for this one's.
         threads = len(opened.signatures)

@@ -60,13 +60,21 @@ def joining(housing_models: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
+def front(joining: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service that has its model run by the one that joins, and knows nothing of it."""
+    nothing = tmp_path_factory.mktemp("nothing")
+    with running_service(nothing, name="joined", remote_servers=joining.grpc) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def prometheus(
-    service: Server, joining: Server, tmp_path_factory: pytest.TempPathFactory
+    service: Server, joining: Server, front: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("prometheus")
     port = free_port()
     config = folder / "prometheus.yml"
-    config.write_text(configuration([service, joining], port))
+    config.write_text(configuration([service, joining, front], port))
     url = f"http://127.0.0.1:{port}"
     command = [
         shutil.which("prometheus") or "",
@@ -133,6 +141,12 @@ def send_traffic(service: Server) -> None:
     assert service.post("/v1/models/nobody:predict", HOUSE).status == 404
 
 
+def send_on(front: Server) -> None:
+    """A request that the server behind answers, and one that it refuses."""
+    for rows in (HOUSE, {"instances": [[6.142]]}):
+        assert front.post("/v1/models/joined:predict", rows).status in {200, 400, 429}
+
+
 def test_configuration_is_one_that_prometheus_takes() -> None:
     done = subprocess.run(
         ["promtool", "check", "config", str(CONFIG)], capture_output=True, text=True, check=False
@@ -181,11 +195,12 @@ def test_the_service_is_a_target_that_is_up(prometheus: Server) -> None:
 
 @pytest.mark.parametrize("expression", queries())
 def test_every_query_of_the_dashboard_has_an_answer(
-    service: Server, joining: Server, prometheus: Server, expression: str
+    service: Server, joining: Server, front: Server, prometheus: Server, expression: str
 ) -> None:
     def answered() -> bool:
         send_traffic(service)
         send_much(joining)
+        send_on(front)
         return bool(numbers(query(prometheus, expression)))
 
     wait_until(answered, f"numbers for {expression}")

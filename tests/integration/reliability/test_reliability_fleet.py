@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
+from service.settings import REMOTE_PROTOCOLS
 from tests.integration.reliability.traffic import (
     longest_gap_s,
     mixed,
@@ -79,19 +80,21 @@ def kill(service) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_no_request_is_lost_when_one_of_two_servers_is_killed(housing_models, message):
+@pytest.mark.parametrize("protocol", REMOTE_PROTOCOLS)
+def test_no_request_is_lost_when_one_of_two_servers_is_killed(housing_models, message, protocol):
     with running_service(housing_models) as one, contextlib.ExitStack() as other:
         victim = other.enter_context(_expected_to_die(housing_models))
         with (
-            front_of(housing_models, one, victim) as front,
+            front_of(housing_models, one, victim, remote_protocol=protocol) as front,
             mixed(front, message) as clients,
         ):
             wait_until(lambda: len(clients.asked) > 300, "traffic")
             kill(victim)
             asked = len(clients.asked)
             wait_until(lambda: len(clients.asked) > asked + 500, "traffic goes on")
-    tell("a server of two killed", f"{len(clients.failures)} of {len(clients.asked)} requests "
-         f"lost, longest gap {longest_gap_s(clients.asked) * 1e3:.0f} ms")  # fmt: skip
+    tell(f"a server of two killed, {protocol}", f"{len(clients.failures)} of "
+         f"{len(clients.asked)} requests lost, "
+         f"longest gap {longest_gap_s(clients.asked) * 1e3:.0f} ms")  # fmt: skip
     assert clients.failures == []
 
 
@@ -180,7 +183,7 @@ def is_held_back(front) -> bool:
 def test_a_frozen_fleet_is_a_timeout_and_then_not_there_in_every_protocol(lone):
     front, server = lone
     with stopped(server), calling(front.grpc) as client:
-        with refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the fleet 127.0.0.1"):
+        with refused(grpc.StatusCode.DEADLINE_EXCEEDED, "the fleet"):
             client.prediction.Predict(price_of(ROW), timeout=TIMEOUT_S / 2)
         with ThreadPoolExecutor(len(EVERY_PROTOCOL)) as at_once:
             posted = [at_once.submit(front.post, path, body) for path, body in EVERY_PROTOCOL]
@@ -189,13 +192,13 @@ def test_a_frozen_fleet_is_a_timeout_and_then_not_there_in_every_protocol(lone):
         began_s = time.monotonic()
         held_back = [front.post(path, body) for path, body in EVERY_PROTOCOL]
         took_s = time.monotonic() - began_s
-        with refused(grpc.StatusCode.UNAVAILABLE, "the fleet 127.0.0.1"):
+        with refused(grpc.StatusCode.UNAVAILABLE, "the fleet"):
             client.predict()
         ready = front.get("/readyz")
         wait_until(lambda: metric(front, "hearth_remote_cut_off_workers") == 1, "it is told")
     assert [it.status for it in late] == [504] * 3
     assert [it.status for it in held_back] == [503] * 3
-    assert all("the fleet 127.0.0.1" in it.text for it in held_back)
+    assert all("the fleet" in it.text for it in held_back)
     assert ready.status == 503
     assert "cannot be reached" in ready.text
     back_s = time.monotonic()
@@ -220,7 +223,7 @@ def test_a_fleet_that_is_killed_is_not_there_and_found_again(housing_models):
         assert front.post(PREDICT, HOUSE).status == 200
         first.close()
         answers = [front.post(path, body) for path, body in EVERY_PROTOCOL]
-        with refused(grpc.StatusCode.UNAVAILABLE, "the fleet 127.0.0.1"):
+        with refused(grpc.StatusCode.UNAVAILABLE, "the fleet"):
             client.predict()
         stack.enter_context(running_service(housing_models, port=port))
         back_s = time.monotonic()
@@ -228,7 +231,7 @@ def test_a_fleet_that_is_killed_is_not_there_and_found_again(housing_models):
         back_s = time.monotonic() - back_s
     tell("the only server gone", f"503 at once; found again after {back_s:.1f} s")
     assert [it.status for it in answers] == [503] * 3
-    assert all("the fleet 127.0.0.1" in it.text for it in answers)
+    assert all("the fleet" in it.text for it in answers)
 
 
 def _readiness(front) -> str:

@@ -64,6 +64,7 @@ def test_every_panel_says_what_it_shows_and_in_which_unit(panels: list[dict[str,
 def test_the_rows_are_few_and_in_the_order_of_the_questions(rows: list[dict[str, Any]]) -> None:
     assert [it["title"] for it in rows] == [
         "Traffic", "Latency", "Errors", "Saturation", "Models", "Drift", "Workers",
+        "Servers behind",
     ]  # fmt: skip
     assert [it["gridPos"]["y"] for it in rows] == sorted(it["gridPos"]["y"] for it in rows)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import HearthError, InternalError
+from service.errors import HearthError, InternalError, InvalidRequest
 from service.protocols import open_inference_pb2 as messages
+from service.protocols.open_inference_grpc import parse_outputs
 from tests.unit.open_inference.world import DATATYPES
 
 EXAMPLES = settings(max_examples=200)
@@ -142,3 +144,17 @@ def test_calls_of_any_content(world, request_message):
         world.infer_rpc(request_message, world.exchange())
     except HearthError as error:
         assert not isinstance(error, InternalError)  # noqa: PT017 - it need not be raised
+
+
+@EXAMPLES
+@given(message=calls())
+def test_answers_of_another_server_of_any_content(message):
+    raw = message.raw_input_contents
+    response = messages.ModelInferResponse(raw_output_contents=list(raw))
+    for it in message.inputs:
+        output = response.outputs.add(name=it.name, datatype=it.datatype, shape=it.shape)
+        if it.HasField("contents"):
+            output.contents.CopyFrom(it.contents)
+
+    with contextlib.suppress(InvalidRequest):  # and nothing else
+        parse_outputs(response)

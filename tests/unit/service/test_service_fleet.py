@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import Future
 
+import numpy as np
 import pytest
 
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, NotReady
+from service.inference.signature import Signature
 from service.remote.addresses import check_servers, target
 from service.remote.breaker import Breaker
 from service.remote.channel import Access, read_access
-from service.settings import SettingsError, parse
+from service.remote.executor import Remote
+from service.remote.fleet import WIRES
+from service.settings import REMOTE_PROTOCOLS, SettingsError, parse
+from tests.unit.service.fakes import spec
 
 
 class Clock:
@@ -106,12 +112,17 @@ def test_servers_that_cannot_be_asked_are_refused(given, said):
     ("flags", "said"),
     [
         (["--remote_config_file=x"], "without --remote_servers"),
+        (["--remote_protocol=open_inference"], "without --remote_servers"),
         (["--remote_servers=a:1", "--executor=litert"], "runs no model here"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(flags, said):
     with pytest.raises(SettingsError, match=said):
         parse(flags, {})
+
+
+def test_each_protocol_that_may_be_asked_for_can_be_spoken():
+    assert tuple(WIRES) == REMOTE_PROTOCOLS
 
 
 def test_how_servers_are_asked_is_read_with_its_files(tmp_path):
@@ -141,6 +152,67 @@ def test_how_servers_are_asked_is_refused_where_it_makes_no_sense(tmp_path, text
     file.write_text(text)
     with pytest.raises(InvalidRequest, match=said):
         read_access(file)
+
+
+class Servers:
+    """A fleet that doubles, when it is told to, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[list[float], Future]] = []
+
+    def predict(self, _model, _number, _signature, inputs, _deadline_s):
+        call: Future = Future()
+        self.calls.append((inputs["x"].tolist(), call))
+        return call
+
+    def outputs(self, call, _wanted):
+        return {"y": call.result()}
+
+    def answer(self) -> None:
+        """Answer the last call."""
+        given, call = self.calls[-1]
+        call.set_result(2 * np.array(given))
+
+
+@pytest.fixture
+def servers():
+    return Servers()
+
+
+@pytest.fixture
+def asked(servers):
+    """Five rows, sent to servers that take two at once."""
+    signature = Signature({"x": spec("float32", -1)}, {"y": spec("float32", -1)})
+    remote = Remote(servers, "double", 1, {"serving_default": signature}, most_rows=2)
+    return remote.submit("serving_default", {"x": np.arange(5.0)})
+
+
+def test_rows_beyond_a_servers_limit_are_asked_for_one_piece_after_the_other(servers, asked):
+    for number in (1, 2, 3):
+        assert len(servers.calls) == number
+        assert not asked.done()
+        servers.answer()
+
+    assert [it[0] for it in servers.calls] == [[0, 1], [2, 3], [4]]
+    assert asked.result()["y"].tolist() == [0, 2, 4, 6, 8]
+
+
+def test_a_piece_that_fails_fails_the_whole_and_no_other_is_asked_for(servers, asked):
+    servers.answer()
+    servers.calls[-1][1].set_exception(NotReady("it is gone"))
+
+    with pytest.raises(NotReady, match="it is gone"):
+        asked.result(0)
+    assert len(servers.calls) == 2
+
+
+def test_pieces_that_nobody_waits_for_are_not_asked_for(servers, asked):
+    servers.answer()
+
+    assert asked.cancel()
+    assert servers.calls[-1][1].cancelled()
+    assert asked.cancelled()
+    assert len(servers.calls) == 2
 
 
 def test_a_service_without_a_fleet_imports_nothing_of_one():

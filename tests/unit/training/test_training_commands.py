@@ -160,6 +160,18 @@ def test_help_of_training_lists_the_commands(capsys):
         assert re.search(rf"^ +{name} +{re.escape(it.says)}$", said, re.MULTILINE), name
 
 
+def test_a_version_that_was_trained_elsewhere_is_listed_and_not_compared(tmp_path, capsys):
+    version = tmp_path / "models" / "housing" / "1"
+    version.mkdir(parents=True)
+    contracts.write(version, contract(recipe={}), Golden(((1.0,),), (1.0,)))
+
+    assert run(tmp_path / "models", "log") == 0
+    assert " elsewhere " in capsys.readouterr().out
+    for asked in (["compare", "1", "1"], ["card", "1"], ["verify", "1"]):
+        assert run(tmp_path / "models", *asked) == 1
+        assert "version 1 was trained elsewhere" in capsys.readouterr().err
+
+
 def test_every_command_and_its_flags_are_in_the_documentation():
     rows = dict(re.findall(r"^\| `(\w+)[^`]*` \| ([^|]*)\|", PAGE, re.MULTILINE))
 
