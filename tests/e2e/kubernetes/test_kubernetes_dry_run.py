@@ -60,15 +60,14 @@ def created(resources: list[Resource]) -> list[str]:
     return sorted(f"{name(it)}/{it['metadata']['name']} created (dry run)" for it in resources)
 
 
-@pytest.mark.parametrize("verb", ["apply", "create"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("verb", "way"), [*(("apply", it) for it in WAYS), ("create", "watched")])
 def test_kubectl_would_create_every_object_and_nothing_else(
     folders: dict[str, Path],
     rendered: dict[str, list[Resource]],
     server: ApiServer,
     kubectl: Kubectl,
-    way: str,
     verb: str,
+    way: str,
 ) -> None:
     done = kubectl(verb, "--dry-run=client", "-k", str(folders[way]))
 
