@@ -1,9 +1,10 @@
-"""Google Cloud Storage, Azure's Blob service and Hugging Face's hub, as far as a reader needs them.
+"""S3, Google Cloud Storage, Azure's Blob service and Hugging Face's hub, as far as a reader needs.
 
 Each answers on the loopback address in the form that its documentation gives, asks who calls, lists
 in short pages, and can be told to break off.
 
 References:
+    Amazon: ``ListObjectsV2``, ``GetObject``; STS's ``AssumeRoleWithWebIdentity``.
     Google, XML API: ``GET Bucket (List Objects)``, ``GET Object``; the metadata server's tokens.
     Azure, Blob service: ``List Blobs``, ``Get Blob``; OAuth 2.0 client credentials by assertion.
     Hugging Face, Hub API: ``/api/models/{id}``, ``.../tree/{revision}``, ``/{id}/resolve/...``.
@@ -15,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import re
+import ssl
 import threading
 from email.utils import formatdate
 from http import HTTPStatus
@@ -25,6 +27,8 @@ from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.certificates import Certified
 
 TOKEN = "of-the-pod"
 ASSERTION = "signed-by-the-cluster"
@@ -48,8 +52,12 @@ class Cloud(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, handler: type[_Handler]) -> None:
+    def __init__(self, handler: type[_Handler], certified: Certified) -> None:
         super().__init__(("127.0.0.1", 0), handler)
+        if handler.is_tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certified.certificate, certified.key)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.source = handler.source
         self.refusal = handler.refusal
         self.reset({})
@@ -79,6 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
     environment: ClassVar[dict[str, str]]
     source: ClassVar[str]
     refusal: ClassVar[str]
+    is_tls: ClassVar[bool] = False
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
@@ -190,6 +199,39 @@ class Google(_Handler):
 
     def _fail(self, status: int, code: str) -> None:
         self.say(status, f"<?xml version='1.0'?>\n<Error><Code>{code}</Code></Error>")
+
+
+class Amazon(Google):
+    """The bucket ``models``, with an authority of one's own; it gives a pod its keys (IRSA)."""
+
+    environment: ClassVar = {
+        "AWS_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL": "https://{host}",
+        "AWS_ENDPOINT_URL_STS": "https://{host}",
+        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/hearth",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "{folder}/assertion",
+        "SSL_CERT_FILE": "{folder}/authority.crt",
+    }
+    source = "s3://models/shelf/housing"
+    refusal = "InvalidToken"
+    is_tls = True
+
+    def do_POST(self) -> None:
+        self.query = dict(parse_qsl(urlsplit(self.path).query))
+        assert self.query["Action"] == "AssumeRoleWithWebIdentity"
+        assert self.query["RoleArn"] == self.environment["AWS_ROLE_ARN"]
+        assert self.query["WebIdentityToken"] == ASSERTION
+        self.say(
+            200,
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+            "<AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>"
+            f"<SessionToken>{TOKEN}</SessionToken><Expiration>2999-01-01T00:00:00Z</Expiration>"
+            "</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>",
+        )
+
+    def is_known(self) -> bool:
+        signed = str(self.headers["Authorization"]).startswith("AWS4-HMAC-SHA256 Credential=ASIA/")
+        return signed and self.headers["x-amz-security-token"] == self.server.token
 
 
 class Azure(_Handler):
@@ -338,9 +380,9 @@ class Hub(_Handler):
 
 
 @contextlib.contextmanager
-def cloud(handler: type[_Handler]) -> Iterator[Cloud]:
-    """Run one of them."""
-    server = Cloud(handler)
+def cloud(handler: type[_Handler], certified: Certified) -> Iterator[Cloud]:
+    """Run one of them, with this certificate if it has any."""
+    server = Cloud(handler, certified)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Versions come from Google's, Azure's and Hugging Face's stores, by a pod's own identity."""
+"""Versions come from Amazon's, Google's, Azure's and Hugging Face's stores, as a pod gets them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import pytest
 
 from service.contract import CONTRACT, SIGNATURE, checksums
 from service.fetch.__main__ import main
-from tests.integration.fetch.clouds import ASSERTION, TOKEN, Azure, Cloud, Google, Hub, cloud
+from tests.certificates import certify
+from tests.integration.fetch.clouds import (
+    ASSERTION,
+    TOKEN,
+    Amazon,
+    Azure,
+    Cloud,
+    Google,
+    Hub,
+    cloud,
+)
 from tests.unit.repository.test_signatures import make_key
 from training import signing
 
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AT_ONCE = "--retry_s=0"
-STORES = [Google, Azure, Hub]
+STORES = [Amazon, Google, Azure, Hub]
 MODEL = "shelf/housing/12/model.tflite"
 
 
@@ -53,7 +63,8 @@ def store(
     """A store that runs, and a process that is told where it is and who it is itself."""
     folder = tmp_path_factory.mktemp("identity")
     (folder / "assertion").write_text(ASSERTION)
-    with cloud(request.param) as it, pytest.MonkeyPatch.context() as patch:
+    certified = certify(folder, "server", certify(folder, "authority"))
+    with cloud(request.param, certified) as it, pytest.MonkeyPatch.context() as patch:
         for name, value in request.param.environment.items():
             patch.setenv(name, value.format(host=it.host, folder=folder))
         yield it
@@ -131,7 +142,7 @@ def test_a_file_that_ends_too_early_is_asked_for_again(
     assert checksums(destination / "12") == checksums(housing_models / "housing" / "1")
 
 
-@pytest.mark.parametrize("store", [Google, Azure], indirect=True, scope="module")
+@pytest.mark.parametrize("store", [Amazon, Google, Azure], indirect=True, scope="module")
 def test_a_file_that_never_comes_whole_leaves_nothing_to_be_seen(
     server: Cloud, destination: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
