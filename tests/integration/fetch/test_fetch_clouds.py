@@ -188,3 +188,13 @@ def test_a_gated_repository_is_told_and_not_asked_again_and_again(
     assert main([server.source, str(destination)]) == 1
     assert "Cannot access gated repo" in capsys.readouterr().err
     assert sum("/resolve/" in it for it in server.asked) == 1
+
+
+@pytest.mark.parametrize("store", [Google], indirect=True, scope="module")
+def test_a_bucket_goes_by_the_other_name_of_its_scheme_too(
+    server: Cloud, destination: Path
+) -> None:
+    source = server.source.replace("gs://", "gcs://")
+
+    assert main([source, str(destination), "--version=1", AT_ONCE]) == 0
+    assert left(destination) == [".fetch.lock", "1"]
