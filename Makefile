@@ -122,7 +122,7 @@ down: ## Stop the containers; the volumes with models and metrics stay
 lock: $(DEV) ## Pin the packages of requirements/, tests/clients/ and the peers anew; ARGS=--upgrade for newer ones
 	@export PATH="$(CURDIR)/$(BIN):$$PATH"; cd requirements; set -e; \
 	  $(COMPILE) $(ARGS) dev.in -o dev.txt; \
-	  for list in run service traces training client signing fetch scoring postgresql; do $(COMPILE) -c dev.txt $$list.in -o $$list.txt; done; \
+	  for list in run service traces training client signing fetch hub scoring postgresql; do $(COMPILE) -c dev.txt $$list.in -o $$list.txt; done; \
 	  $(COMPILE) --no-deps -c dev.txt protocol.in -o protocol.txt; \
 	  for folder in tests/clients benchmarks/peers/requirements; do cd "$(CURDIR)/$$folder"; \
 	    for list in *.in; do $(COMPILE) $(ARGS) $$list -o $${list%.in}.txt; done; done

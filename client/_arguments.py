@@ -162,6 +162,8 @@ def _add_model(score: argparse.ArgumentParser) -> None:
     number = "the version to score with (the stable one)"
     add("--version_number", type=_at_least(1), default=argparse.SUPPRESS, metavar="N", help=number)
     add("--label", default=argparse.SUPPRESS, help="the version with this label")
+    keys = "public keys, joined by commas: refuse a version that none of them has signed"
+    add("--verify_versions_with", type=_paths, default=[], metavar="KEYS", help=keys)
 
 
 def _add_explain(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -263,6 +265,13 @@ def _column(text: str) -> tuple[str, str]:
     if not (mark and feature and column):
         raise argparse.ArgumentTypeError(f"{text} is not FEATURE=COLUMN")
     return feature, column
+
+
+def _paths(text: str) -> list[str]:
+    paths = text.split(",")
+    if not all(paths):
+        raise argparse.ArgumentTypeError(f"{text!r} is not paths joined by commas")
+    return paths
 
 
 def _kept(text: str) -> str | list[str]:

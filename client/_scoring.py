@@ -94,6 +94,7 @@ def _options(scoring: Any, given: argparse.Namespace) -> Any:
         memory_bytes=given.memory,
         unit_rows=given.unit_rows,
         restart=given.restart,
+        verify_versions_with=given.verify_versions_with,
     )
 
 

@@ -22,19 +22,36 @@ _DEADLINE_S = 60.0
 _PAUSE_S = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgreSql:
-    """A server that runs.
+    """A server, which may be stopped and started again.
 
     Attributes:
         programs: The folder of its programs.
         folder: Where its socket is.
-        process: The process.
+        process: The process, if it runs.
     """
 
     programs: Path
     folder: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        line = [
+            self.programs / "postgres", "-D", self.folder / "data", "-F",
+            "-c", "listen_addresses=", "-c", f"unix_socket_directories={self.folder}",
+        ]  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(line, stderr=log, cwd=self.folder, **_owner())
+        _wait(self.programs, self.folder, self.process)
+
+    def stop(self) -> None:
+        """Stop it in the midst of whatever it does."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)  # SIGTERM would wait for clients
+            self.process.wait(_DEADLINE_S)
+        self.process = None
 
     def database(self, name: str) -> str:
         """Make an empty database, and give its URL."""
@@ -66,19 +83,12 @@ def running(programs: Path) -> Iterator[PostgreSql]:
             "--no-locale", "-E", "UTF8",
         ]  # fmt: skip
         subprocess.run(made, check=True, stdout=subprocess.DEVNULL, cwd=folder, **owner)
-        line = [
-            programs / "postgres", "-D", data, "-F",
-            "-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}",
-        ]  # fmt: skip
-        with (
-            (folder / "log").open("wb") as log,
-            subprocess.Popen(line, stderr=log, cwd=folder, **owner) as process,
-        ):
-            try:
-                _wait(programs, folder, process)
-                yield PostgreSql(programs, folder, process)
-            finally:
-                process.send_signal(signal.SIGINT)  # SIGTERM would wait for clients
+        server = PostgreSql(programs, folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def _owner() -> dict[str, Any]:

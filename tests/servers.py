@@ -107,9 +107,9 @@ def running_service(
         **flags,
     }
     command = [sys.executable, "-m", "service", *(f"--{key}={it}" for key, it in given.items())]
-    ready = None if until is None else f"http://127.0.0.1:{given['rest_api_port']}{until}"
-    with running(command, f"http://127.0.0.1:{given['rest_api_port']}", ready) as server:
-        yield replace(server, grpc=f"127.0.0.1:{given['port']}")
+    url = f"http://{given['host']}:{given['rest_api_port']}"
+    with running(command, url, None if until is None else f"{url}{until}") as server:
+        yield replace(server, grpc=f"{given['host']}:{given['port']}")
 
 
 @contextlib.contextmanager

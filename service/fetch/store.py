@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _OBJECTS: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl"})
+_ALIASES: Final = {"gcs": "gs"}  # as fsspec calls it too, and obstore does not
 _WEB: Final = frozenset({"http", "https"})
 _CHUNK_BYTES: Final = 8 * 2**20
 _TIMEOUT: Final = "3600s"  # of one request: a large file takes its time
 _MOST_TRIES: Final = 1000  # the time is what limits them
-_REASON_CHARACTERS: Final = 300
+_REASON_CHARACTERS: Final = 500
 # Variables by which stores are told of an endpoint of one's own.
 _ENDPOINTS: Final = ("AWS_", "AZURE_", "GOOGLE_")
 _REFUSALS: Final = frozenset({"PermissionDeniedError", "UnauthenticatedError"})  # obstore's
+# How obstore tells of a request that was answered with an error; a token's is about who we are.
+_ANSWERED: Final = re.compile(r"performing (\w+) request.*non-2xx status code: (\d{3})", re.DOTALL)
+_DEBUG: Final = "\n\nDebug source:"  # obstore says everything a second time behind it
+_TAG: Final = re.compile(r"<[^<>]*>")
 _LINK: Final = re.compile(r"""href=["'](?:[^"'?#]*/)?(\d+)/["']""", re.IGNORECASE)
 
 
@@ -80,9 +85,9 @@ def open_store(url: str, retry_s: float) -> Store:
 
 
 def reason(error: BaseException | None) -> str:
-    """What an error says, on one line."""
-    said = str(error).partition("\n")[0].strip() or type(error).__name__
-    return said[:_REASON_CHARACTERS]
+    """What an error says, on one line, without the tags of an answer in XML."""
+    said = _TAG.sub(" ", str(error).partition(_DEBUG)[0])
+    return " ".join(said.split())[:_REASON_CHARACTERS] or type(error).__name__
 
 
 class _Objects:
@@ -92,8 +97,9 @@ class _Objects:
         from obstore.store import from_url  # noqa: PLC0415 - it is not needed for folders
 
         self.url = url.rstrip("/")
+        scheme, _, place = self.url.partition("://")
         self._store: Any = from_url(
-            self.url,
+            f"{_ALIASES.get(scheme, scheme)}://{place}",
             client_options={"timeout": _TIMEOUT, "allow_http": _is_plain(self.url)},
             retry_config={
                 "max_retries": _MOST_TRIES,
@@ -138,11 +144,12 @@ class _Files:
 
     def __init__(self, url: str) -> None:
         import fsspec  # noqa: PLC0415 - object storage does without
+        from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415
 
-        self._system, root = fsspec.core.url_to_fs(url)
+        self._system, root = fsspec.core.url_to_fs(url, skip_instance_cache=True)
         self._root = str(root).rstrip("/")
         self.url = url.rstrip("/")
-        self._is_local = isinstance(self._system, fsspec.implementations.local.LocalFileSystem)
+        self._is_local = isinstance(self._system, LocalFileSystem)
 
     def versions(self) -> list[int]:
         with _told(self.url):
@@ -177,12 +184,39 @@ class _told:  # noqa: N801 - read as a word: with _told(place)
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FileNotFoundError):
+        if not isinstance(error, Exception) or isinstance(error, FetchError):
+            return
+        status, said = _answer(error)
+        if status in {401, 403}:
+            raise Forbidden(f"{self._place} may not be read: {said}") from error
+        if status == 404:
             raise VersionMissing(f"{self._place} is not there") from error
-        if isinstance(error, PermissionError) or type(error).__name__ in _REFUSALS:
-            raise Forbidden(f"{self._place} may not be read: {reason(error)}") from error
-        if isinstance(error, Exception) and not isinstance(error, FetchError):
-            raise Unreachable(f"{self._place}: {reason(error)}") from error
+        raise Unreachable(f"{self._place}: {said}") from error
+
+
+def _answer(error: Exception) -> tuple[int, str]:
+    """The number with which a store has answered, 0 for none, and what was said.
+
+    Libraries tell it by the error's class, by an HTTP response (Hugging Face's, mostly as the cause
+    of a ``FileNotFoundError``), or in words.
+    """
+    for it in (error, error.__cause__):
+        status = getattr(getattr(it, "response", None), "status_code", 0)
+        if status:
+            return status, reason(it)
+    if isinstance(error, FileNotFoundError):
+        return 404, reason(error)
+    if isinstance(error, PermissionError) or type(error).__name__ in _REFUSALS:
+        return 403, reason(error)
+    return _told_in_words(str(error)), reason(error)
+
+
+def _told_in_words(said: str) -> int:
+    found = _ANSWERED.search(said)
+    if not found:
+        return 0
+    status = int(found[2])
+    return 401 if found[1] == "token" and status < 500 else status
 
 
 def _numbers(names: Iterable[str]) -> list[int]:

@@ -33,6 +33,7 @@ class Job:
         version: The folder of the model version, there wherever units are done.
         level: The intervals' level; None for none.
         columns: What the table calls features, by feature, where it is not their name.
+        keys: Public keys, one of which must have signed the version; none for no signature.
         kept: The columns of the table that stand before the price, as Arrow fields.
         format: What is written, one of ``tables.FORMATS``.
         header: Of CSV, whether each part has its own header.
@@ -46,6 +47,7 @@ class Job:
     version: Path
     level: float | None
     columns: tuple[tuple[str, str], ...]
+    keys: tuple[Path, ...]
     kept: Any
     format: str
     header: bool
@@ -66,7 +68,7 @@ class Job:
 
     def scorer(self) -> Scorer:
         """What prices, loaded once a process."""
-        return scorer_of(self.version, self.level, self.columns)
+        return scorer_of(self.version, self.level, self.columns, self.keys)
 
     def schema(self, outputs: tuple[str, ...]) -> Any:
         """The columns that are written."""
@@ -182,15 +184,21 @@ class _BadRows:
 
 
 @lru_cache(maxsize=2)
-def scorer_of(version: Path, level: float | None, columns: tuple[tuple[str, str], ...]) -> Scorer:
+def scorer_of(
+    version: Path,
+    level: float | None,
+    columns: tuple[tuple[str, str], ...],
+    keys: tuple[Path, ...] = (),
+) -> Scorer:
     """What prices by a version, loaded once a process.
 
     Args:
         version: Its folder.
         level: The intervals' level; None for none.
         columns: What the table calls features, by feature.
+        keys: Public keys, one of which must have signed it; none for no signature.
 
     Raises:
         TableError: The version is refused, or does not fit the rest.
     """
-    return Scorer(versions.opened(version), level, dict(columns))
+    return Scorer(versions.opened(version, keys), level, dict(columns))

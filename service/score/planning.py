@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import posixpath
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -22,7 +23,6 @@ from service.score.writing import GROUP_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from service.contract import Contract
 
@@ -62,6 +62,8 @@ class Options:
         memory_bytes: What all of them may take together; None for as much as they like.
         unit_rows: Rows of a unit, at least a row group or a batch.
         restart: Drop what an earlier run left.
+        verify_versions_with: Public keys; a version that none of them has signed is refused. Who
+            does the units sees them under the same paths, and checks for itself.
     """
 
     level: float | None = None
@@ -72,6 +74,7 @@ class Options:
     memory_bytes: int | None = None
     unit_rows: int = _UNIT_ROWS
     restart: bool = False
+    verify_versions_with: Sequence[str | Path] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def planned(table: str, output: str, version: Path, options: Options) -> Run:
     Raises:
         TableError: They do not go together.
     """
+    keys = tuple(Path(it).absolute() for it in options.verify_versions_with)
+    versions.check(version, keys)
     contract = versions.describe(version)
     signature_of(contract, options.level)
     source, target = Place.of(table), Place.of(output)
@@ -126,7 +131,7 @@ def planned(table: str, output: str, version: Path, options: Options) -> Run:
     # What is read again at once, to be joined, need not be encoded first.
     part_form = ARROW if is_file and form == PARQUET else form
     job = Job(
-        version, options.level, tuple(options.columns.items()), kept, part_form, not is_file,
+        version, options.level, tuple(options.columns.items()), keys, kept, part_form, not is_file,
         folder, "" if is_file else "part-", Journal(folder / WORK), limits.batch_rows,
         limits.group_bytes,
     )  # fmt: skip

@@ -9,6 +9,7 @@ of ``service``, and see the model under the same path. Nothing of Spark is impor
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,8 +20,7 @@ from service.score.job import scorer_of
 from service.score.scorer import columns_of, outputs_of, signature_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -34,6 +34,8 @@ class Pricing:
         model: The folder of a version, or of a model with its versions.
         level: The share of true prices that lies within the bounds; None for no bounds.
         columns: What the table calls features, by feature, where it is not their name.
+        verify_versions_with: Public keys, one of which must have signed the version; executors see
+            them under the same paths.
 
     Raises:
         TableError: There is no such model or level, or a feature is not the model's.
@@ -44,8 +46,11 @@ class Pricing:
         model: str | Path,
         level: float | None = None,
         columns: Mapping[str, str] | None = None,
+        verify_versions_with: Sequence[str | Path] = (),
     ) -> None:
         self._version = versions.find(model)
+        self._keys = tuple(Path(it).absolute() for it in verify_versions_with)
+        versions.check(self._version, self._keys)
         contract = versions.describe(self._version)
         signature_of(contract, level)
         columns_of(contract, columns or {})
@@ -74,7 +79,7 @@ class Pricing:
 
         A row that cannot be priced has its reason, and no price.
         """
-        scorer = scorer_of(self._version, self._level, self._columns)
+        scorer = scorer_of(self._version, self._level, self._columns, self._keys)
         for frame in frames:
             scored = scorer.score_frame(frame)
             reasons = np.array(scored.texts(), object)

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from service import contract as contracts
 from service.contract import CONTRACT, LITERT_MODEL, SAVED_MODEL, ContractError
-from service.errors import HearthError
+from service.errors import HearthError, InvalidRequest
 from service.inference.executor import AUTO
 from service.repository.config import parse_config
-from service.repository.loading import load_version
+from service.repository.loading import LoadOptions, load_version
+from service.repository.signatures import Signatures
 from service.repository.storage import find_versions
 from service.score.chatter import hushed
 from service.score.errors import TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from service.contract import Contract
     from service.repository.version import ModelVersion
 
@@ -54,6 +57,28 @@ def find(base_path: str | Path, number: int | None = None, label: str | None = N
     return found[chosen].resolve()
 
 
+def check(version: Path, keys: Sequence[Path]) -> None:
+    """Refuse a version that none of some keys has signed; without keys any will do.
+
+    Args:
+        version: Its folder.
+        keys: Public keys, PEM.
+
+    Raises:
+        TableError: It is refused, or a key cannot be used.
+    """
+    if not keys:
+        return
+    signatures = Signatures(keys)
+    try:
+        signatures.check_keys()
+        signatures.check(version)
+    except InvalidRequest as error:
+        raise TableError(error.message) from error
+    except HearthError as error:
+        raise TableError(f"{version} cannot be used: {error.message}") from error
+
+
 def describe(version: Path) -> Contract:
     """A version's contract.
 
@@ -70,8 +95,12 @@ def describe(version: Path) -> Contract:
 
 
 @lru_cache(maxsize=2)
-def opened(version: Path) -> ModelVersion:
+def opened(version: Path, keys: tuple[Path, ...] = ()) -> ModelVersion:
     """Load a version as the service does: its files and golden rows are checked.
+
+    Args:
+        version: Its folder.
+        keys: Public keys, one of which must have signed it; none for no signature.
 
     Raises:
         TableError: It is refused.
@@ -79,9 +108,13 @@ def opened(version: Path) -> ModelVersion:
     number = int(version.name) if version.name.isdigit() else 1
     try:
         with hushed():
-            return load_version(version.parent.name, number, version, AUTO)
+            return load_version(version.parent.name, number, version, AUTO, _options(keys))
     except HearthError as error:
         raise TableError(f"{version} cannot be used: {error.message}") from error
+
+
+def _options(keys: tuple[Path, ...]) -> LoadOptions:
+    return LoadOptions(check=Signatures(keys).check if keys else None)
 
 
 def _number(base_path: Path, label: str | None) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.reliability.traffic import mixed, percentile, tell
 from tests.integration.rpc.calling import ROW, price_of
-from tests.proxy import running_proxy
+from tests.proxy import at_places, running_proxy
 from tests.servers import Server, fetch, free_port, metric, running_service, wait_until, workers_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def told(promise: str, clients) -> None:
 
 def test_a_rolling_update_loses_no_request(housing_models, message, places, tmp_path) -> None:
     with contextlib.ExitStack() as stack:
-        proxy = stack.enter_context(running_proxy(tmp_path, places))
+        proxy = stack.enter_context(running_proxy(tmp_path, at_places(places)))
         old = [stack.enter_context(served(housing_models, it)) for it in places[:REPLICAS]]
         wait_until(lambda: is_ready(proxy), "the proxy has found a service")
         with mixed(proxy, message, pause_s=PAUSE_S) as clients:
@@ -97,7 +97,7 @@ def test_a_crash_behind_the_proxy_loses_at_most_what_was_under_way(
     housing_models, message, places, tmp_path
 ) -> None:
     with contextlib.ExitStack() as stack:
-        proxy = stack.enter_context(running_proxy(tmp_path, places[:2]))
+        proxy = stack.enter_context(running_proxy(tmp_path, at_places(places[:2])))
         doomed, _ = (stack.enter_context(served(housing_models, it)) for it in places[:2])
         wait_until(lambda: is_ready(proxy), "the proxy has found a service")
         with mixed(proxy, message, retries=True) as clients:

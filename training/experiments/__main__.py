@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     add("--folds", type=int, default=Plan.folds, help="folds a seed (default %(default)s)")
     add("--epochs", type=int, default=Plan.epochs, help="epochs a network (default %(default)s)")
     add("--jobs", type=int, default=2, help="processes (default %(default)s)")
-    add("--grace_s", type=int, default=30, help="seconds until a silent trial counts as lost")
+    add("--grace_s", type=int, default=30, help="seconds until a silent trial or database is lost")
     add("--report", type=Path, default=Path("experiments/index.html"), help="the page to write")
     add("--docs", type=Path, help="folder to write experiments.md and its pictures into")
     return made

@@ -3,11 +3,18 @@
 Optuna has both. Whoever computes a trial gives a sign of life every few seconds. Optuna looks
 for signs in a database alone, and gives up a trial only after its first: here its journal keeps
 them too, and a trial is given up as well if its process was killed before it gave any.
+
+A database that goes away is asked again for as long as a trial may be silent; whoever does not
+get through in that time ends, and the study goes on without.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 import secrets
+import threading
 import time
 import warnings
 from contextlib import contextmanager, suppress
@@ -16,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages._rdb.models import TrialHeartbeatModel
@@ -25,10 +32,13 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
+    DBAPIError,
     IntegrityError,
+    InterfaceError,
     NoSuchModuleError,
     OperationalError,
     ProgrammingError,
+    SQLAlchemyError,
 )
 from sqlalchemy.pool import NullPool
 
@@ -52,6 +62,8 @@ _LEAST_LOCK_S: Final = 3
 # To open a new database whose tables another process is making.
 _ATTEMPTS: Final = 25
 _PAUSE_S: Final = 0.2
+
+_log = logging.getLogger("hearth.experiments")
 
 
 def storage(url: str, grace_s: int) -> BaseStorage:
@@ -150,31 +162,109 @@ class Journal(JournalStorage, BaseHeartbeat):
         return None
 
 
-class Database(RDBStorage):
-    """Optuna's database, where a trial that never gave a sign of life is lost too.
+class _Patience:
+    """Asks a database that has gone away again, for a time from its first silence on.
 
     Args:
-        url: As SQLAlchemy takes it.
-        settings: Of its engine.
-        grace_s: Seconds without a sign of life after which a trial counts as lost.
+        place: Where it is, to say so.
+        grace_s: The time.
     """
 
-    def __init__(self, url: str, settings: dict[str, Any], grace_s: int) -> None:
+    def __init__(self, place: URL, grace_s: int) -> None:
+        self._place, self._grace_s = place, grace_s
+        self._since_s: float | None = None  # on the monotonic clock
+        self._asking = threading.local()
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        """The answer to a question; one that is part of another is asked again with it.
+
+        Raises:
+            StorageError: None came in the time.
+        """
+        if getattr(self._asking, "is_part", False):
+            return question()
+        self._asking.is_part = True
+        try:
+            while True:
+                try:
+                    answer = question()
+                except (StorageInternalError, SQLAlchemyError) as error:
+                    self._bear(error)
+                else:
+                    self._since_s = None
+                    return answer
+                time.sleep(_PAUSE_S)
+        finally:
+            self._asking.is_part = False
+
+    def _bear(self, error: Exception) -> None:
+        reason = _lost_connection(error)
+        if reason is None:
+            raise error
+        now = time.monotonic()
+        if self._since_s is None:
+            self._since_s = now
+            _log.warning("%s is away, and asked again for %d s", _shown(self._place), self._grace_s)
+        if now - self._since_s > self._grace_s:
+            raise StorageError(
+                f"--storage {_shown(self._place)} has not answered for {self._grace_s} s "
+                f"(--grace_s); what is done is kept, and the same command goes on: {reason.orig}"
+            ) from error
+
+
+def _lost_connection(error: BaseException | None) -> DBAPIError | None:
+    """What SQLAlchemy said of a server that is away, behind what Optuna makes of it."""
+    while error is not None and not isinstance(error, (OperationalError, InterfaceError)):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _asked_again(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def asked(self: Database, *arguments: Any, **named: Any) -> Any:
+        return self._patience.ask(functools.partial(method, self, *arguments, **named))
+
+    return asked
+
+
+class Database(RDBStorage):
+    """Optuna's database, which may go away for a time, with trials that never gave a sign of life.
+
+    Args:
+        place: Its URL.
+        grace_s: Seconds without a sign of life after which a trial counts as lost, and without an
+            answer after which the database does.
+    """
+
+    def __init__(self, place: URL, grace_s: int) -> None:
+        self._patience = _Patience(place, grace_s)
         with unwarned():
             super().__init__(
-                url,
-                engine_kwargs=settings,
+                place.render_as_string(hide_password=False),
+                engine_kwargs=_engine(place),
                 heartbeat_interval=_interval(grace_s),
                 grace_period=grace_s,
             )
         self._silence = _Silence(grace_s)
 
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Give a trial's sign of life, if need be later; who computes it hears of an outage too."""
+        with suppress(StorageError):
+            self._patience.ask(functools.partial(super().record_heartbeat, trial_id))
+
+    @_asked_again
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         with self.engine.connect() as connection:
             known = set(connection.scalars(select(TrialHeartbeatModel.trial_id)))
         running = {it._trial_id for it in _running(self, study_id)}  # noqa: SLF001 - as Optuna's own
         lost = self._silence.lost(dict.fromkeys(running - known))
         return [*super()._get_stale_trial_ids(study_id), *lost]
+
+
+# All else that Optuna asks of a database: what fails in it leaves nothing behind.
+for _name, _method in vars(RDBStorage).items():
+    if inspect.isfunction(_method) and not _name.startswith("__") and _name not in vars(Database):
+        setattr(Database, _name, _asked_again(_method))
 
 
 def _running(it: BaseStorage, study_id: int) -> list[FrozenTrial]:
@@ -201,7 +291,7 @@ def _open(place: URL, grace_s: int) -> Database:
     is_file = place.get_backend_name() == "sqlite"
     if is_file:
         _make_tables(_file(place))
-    opened = Database(place.render_as_string(hide_password=False), _engine(place), grace_s)
+    opened = Database(place, grace_s)
     if is_file:
         _take_turns(opened.engine)
     return opened

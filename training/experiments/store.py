@@ -17,6 +17,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
+from training.errors import StorageError
 from training.experiments.crossvalidation import Result
 from training.experiments.questions import key
 from training.experiments.storage import storage, unwarned
@@ -104,6 +105,11 @@ class Store:
             # Others gave it up while this process was held, and Optuna cannot end it again.
             if not late:
                 raise
+        except UnboundLocalError as error:
+            # Optuna's, where it cannot end a trial because its storage is gone.
+            if isinstance(error.__context__, StorageError):
+                raise error.__context__ from None
+            raise
         return len(computed)
 
     def _queue(self) -> bool:

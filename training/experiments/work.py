@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from training import table
-from training.errors import TableError
+from training.errors import StorageError, TableError
 from training.experiments.crossvalidation import identity
 from training.experiments.questions import QUESTIONS, TUTORIAL
 from training.experiments.store import Store
@@ -52,8 +52,11 @@ def work(order: Order) -> None:
     """Work on the questions in turn, until all is done or who started this process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the first process's to answer
     rows, _ = training_rows(order)
-    for name in order.questions:
-        open_store(order, name).work(partial(_compute, QUESTIONS[name], rows, order.plan))
+    try:
+        for name in order.questions:
+            open_store(order, name).work(partial(_compute, QUESTIONS[name], rows, order.plan))
+    except StorageError as error:
+        sys.exit(str(error))
 
 
 def _compute(question: Asked, rows: Rows, plan: Plan, setting: Setting) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,20 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
+DOCS = ROOT / "docs" / "kubernetes.md"
 
 Resource = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Resource]]:
-    """The resources of each way to run it; ``watched`` is that of the volume, with monitoring."""
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of each way to run it.
+
+    ``watched`` is that of the volume, with monitoring; ``own`` is the docs' own kustomization, with
+    models in object storage.
+    """
     _check_kubectl()
-    watched = tmp_path_factory.mktemp("watched")
+    watched, own = (tmp_path_factory.mktemp(it) for it in ("watched", "own"))
     (watched / "kustomization.yml").write_text(
         yaml.safe_dump(
             {
@@ -30,12 +36,24 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Resourc
             }
         )
     )
+    documented = DOCS.read_text().replace("overlays/volume]", "overlays/object-storage]")
+    (own / "kustomization.yml").write_text(
+        "".join(re.findall(r"```yaml\n(.*?)```", documented, re.DOTALL))
+    )
+    (own / "hearth").symlink_to(ROOT)
     return {
-        "volume": _render(FOLDER / "overlays" / "volume"),
-        "object-storage": _render(FOLDER / "overlays" / "object-storage"),
-        "watched": _render(watched),
-        "kserve": _render(FOLDER / "kserve"),
+        "volume": FOLDER / "overlays" / "volume",
+        "object-storage": FOLDER / "overlays" / "object-storage",
+        "watched": watched,
+        "own": own,
+        "kserve": FOLDER / "kserve",
     }
+
+
+@pytest.fixture(scope="session")
+def rendered(folders: dict[str, Path]) -> dict[str, list[Resource]]:
+    """The resources of each way to run it."""
+    return {name: _render(it) for name, it in folders.items()}
 
 
 def _check_kubectl() -> None:

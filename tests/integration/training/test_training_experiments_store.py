@@ -31,19 +31,24 @@ import json, sys, time
 from training.experiments.crossvalidation import Outcome, Result
 from training.experiments.questions import QUESTIONS
 from training.experiments.store import Store
-url, notes, pause_s = sys.argv[1:]
+url, notes, pause_s, grace_s = sys.argv[1:]
 def compute(setting):
     with open(notes, "a") as file:
         print(json.dumps(setting, sort_keys=True), file=file, flush=True)
     time.sleep(float(pause_s))
     return Result((Outcome(0, 0, setting["width"] / 100, 9.0, 1),), (1.0,))
-Store(url, QUESTIONS["network"], "test", grace_s=2).work(compute)
+Store(url, QUESTIONS["network"], "test", int(grace_s)).work(compute)
 """
 
 
-def start(url: str, notes: Path, pause_s: float) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-c", WORKER, url, str(notes), str(pause_s)]
-    return subprocess.Popen(line, cwd=ROOT)
+def start(
+    url: str, notes: Path, pause_s: float, grace_s: int = 2, said: Path | None = None
+) -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-c", WORKER, url, str(notes), str(pause_s), str(grace_s)]
+    if said is None:
+        return subprocess.Popen(line, cwd=ROOT)
+    with said.open("ab") as file:
+        return subprocess.Popen(line, cwd=ROOT, stderr=file)
 
 
 def noted(*files: Path) -> list[str]:
@@ -164,9 +169,8 @@ def test_process_that_was_held_too_long_drops_its_trial_and_goes_on(tmp_path, sh
     assert sorted(Store(shared, QUESTION, "test").results()) == all_settings()
 
 
-@pytest.mark.parametrize("shared", ["journal", "postgresql"], indirect=True)
-def test_results_are_the_same_wherever_they_lie_and_whoever_computes_them(tmp_path, shared, alone):
-    done = command(tmp_path, shared, "--jobs", "3")
+def test_results_are_the_same_wherever_they_lie_and_whoever_computes_them(tmp_path, alone):
+    done = command(tmp_path, f"journal:///{tmp_path}/studies", "--jobs", "3")
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "docs" / "experiments.md").read_bytes() == alone
@@ -181,12 +185,74 @@ def alone(tmp_path_factory) -> bytes:
 
 
 def command(folder: Path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    line = [
+    line = command_line(folder, url, *flags)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def command_line(folder: Path, url: str, *flags: str) -> list[str | Path]:
+    return [
         sys.executable, "-m", "training.experiments", "--questions", "learning-rate",
         "--seeds", "1", "--folds", "2", "--epochs", "2", "--storage", url, *flags,
         "--report", folder / "page.html", "--docs", folder / "docs",
     ]  # fmt: skip
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_study_goes_on_when_its_server_has_come_back(tmp_path, server):
+    url = server.database("comes_back")
+    notes, said = [tmp_path / f"notes{it}" for it in range(2)], tmp_path / "said"
+    workers = [start(url, it, 0.05, 60, said) for it in notes]
+    wait_for(lambda: len(noted(*notes)) >= 3)
+    server.stop()
+    wait_for(lambda: "is away, and asked again for 60 s" in said.read_text())
+    under_way = noted(*notes)
+    server.start()
+
+    assert [it.wait(DEADLINE_S) for it in workers] == [0, 0]
+    assert len(under_way) < len(all_settings())
+    assert sorted(noted(*notes)) == all_settings()  # nothing was lost, nothing done twice
+    assert_sound(url)
+
+
+def test_command_whose_server_stays_away_ends_with_the_reason_and_goes_on_later(
+    tmp_path, server, alone
+):
+    url = server.database("stays_away")
+    line = command_line(tmp_path, url, "--jobs", "1", "--grace_s", "1")
+    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as run:
+        wait_for(lambda: done_trials(url) >= 2)
+        server.stop()
+        try:
+            _, said = run.communicate(timeout=DEADLINE_S)
+        finally:
+            server.start()
+
+    assert run.returncode == 1
+    assert "has not answered for 1 s (--grace_s); what is done is kept" in said
+    assert "Traceback" not in said
+    again = command(tmp_path, url, "--jobs", "3", "--grace_s", "2")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "docs" / "experiments.md").read_bytes() == alone
+
+
+def done_trials(url: str) -> int:
+    studies = optuna.get_all_study_summaries(storage(url, 30))
+    trials = [
+        it
+        for one in studies
+        for it in optuna.load_study(study_name=one.study_name, storage=storage(url, 30)).trials
+    ]
+    return sum(it.state.is_finished() for it in trials)
+
+
+def assert_sound(url: str) -> None:
+    """Each setting has its own result, once, and no other trial has any."""
+    results = Store(url, QUESTION, "test").results()
+    assert sorted(results) == all_settings()
+    assert all(it.mae == json.loads(name)["width"] / 100 for name, it in results.items())
+    study = optuna.load_study(study_name=f"{QUESTION.name}-test", storage=storage(url, 30))
+    trials = study.trials
+    complete = [it for it in trials if it.state == optuna.trial.TrialState.COMPLETE]
+    assert sorted(it.user_attrs["setting"] for it in complete) == all_settings()
 
 
 def test_journals_trial_is_lost_after_its_grace_and_not_before(tmp_path, monkeypatch):

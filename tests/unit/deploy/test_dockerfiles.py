@@ -14,6 +14,7 @@ COPIED = {
     "service/Dockerfile": {
         "deploy/message_modules.py",
         "requirements/fetch.txt",
+        "requirements/hub.txt",
         "requirements/install-python-parts",
         "requirements/protocol.txt",
         "requirements/service.txt",
