@@ -14,6 +14,8 @@ published.
     ├── LabelsError         a label cannot be where it is asked to be
     ├── SigningError        a version cannot be signed
     ├── StorageError        studies cannot be kept where they are asked to be
+    ├── ClusterError        the workers that train together cannot
+    │   └── WorkerLostError one of them is gone
     └── PublishError        the models folder cannot be written
 """
 
@@ -90,6 +92,14 @@ class SigningError(TrainingError):
 
 class StorageError(TrainingError):
     """Studies cannot be kept where they are asked to be."""
+
+
+class ClusterError(TrainingError):
+    """The workers that train together cannot: they are named wrongly, or are not alike."""
+
+
+class WorkerLostError(ClusterError):
+    """One of the workers that train together is gone."""
 
 
 class PublishError(TrainingError):
