@@ -139,3 +139,23 @@ def test_flags_count_more_than_the_environment():
 
     assert order.cluster == cluster.of_flags("a:1,b:2", 1)
     assert flags.parse([], {}).cluster is None
+
+
+def test_worker_says_so_if_the_chief_ends_without_a_version():
+    from training import distributed
+    from training.errors import WorkerLostError
+
+    class Lost:
+        """A ring whose chief is gone."""
+
+        index, size = 1, 2
+
+        def sum(self, _numbers):
+            raise WorkerLostError("worker 0 (a:1) is lost")
+
+    order = flags.parse(
+        ["--data", "h.csv", "--target", "p", "--workers", "a:1,b:2", "--worker_index", "1"], {}
+    )
+
+    with pytest.raises(ClusterError, match=r"worker 0 \(a:1\), the chief, ended without a version"):
+        distributed._outcome(order, Lost())
