@@ -129,9 +129,10 @@ def _differences(task: Task, told: Facts, facts: Facts) -> Iterator[str]:
 
 
 def _listen(task: Task) -> socket.socket:
-    _, port = _place(task)
+    host, port = _place(task)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(("", port))
+        return socket.create_server(("", port), family=family)
     except OSError as error:
         raise ClusterError(f"{task} cannot listen on port {port}: {error.strerror}") from error
 

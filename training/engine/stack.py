@@ -358,11 +358,17 @@ class _Stack:
         return min(max(lengths), len(networks) * rows)
 
     def _passes(self, rows: int) -> _Passes:
-        """Room for a batch of so many rows; a group's differ from step to step, and share it."""
-        room = rows if self._group.size == 1 else max(rows, self._method.batch_size)
-        if room not in self._made:
-            self._made[room] = _Passes(self._layers, self._gradient, room)
-        return self._made[room] if room == rows else self._made[room].of(rows)
+        """Room for a batch of so many rows."""
+        if rows not in self._made:
+            self._made[rows] = self._room(rows)
+        return self._made[rows]
+
+    def _room(self, rows: int) -> _Passes:
+        """New room; a group's batches differ from step to step, and share it."""
+        size = self._method.batch_size
+        if self._group.size == 1 or rows >= size:
+            return _Passes(self._layers, self._gradient, rows)
+        return self._passes(size).of(rows)
 
     def run_epoch(self, epoch: int) -> dict[str, Numbers]:
         """Pass over the rows once, and measure: ``[networks]`` by metric."""

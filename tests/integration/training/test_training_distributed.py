@@ -17,6 +17,7 @@ import pytest
 from service import contract as contracts
 from tests.servers import ROOT, free_port, running_service
 from training import cluster, flags
+from training.errors import CompareError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,17 +71,21 @@ class Run:
                 process.communicate()
 
 
-def start(table: Path, models: Path) -> Run:
-    """Start the two workers of a training."""
+def start(table: Path, models: Path, *, by_environment: bool = False) -> Run:
+    """Start the two workers of a training, told of each other by flags or by ``TF_CONFIG``."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     line = [sys.executable, "-m", "training", "--data", str(table), "--models", str(models)]
-    line += [*FLAGS, "--epochs", str(EPOCHS), "--workers", ",".join(addresses)]
+    line += [*FLAGS, "--epochs", str(EPOCHS)]
     plain = {name: it for name, it in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     processes = []
     for index in range(2):
+        named = cluster.of_flags(",".join(addresses), index)
+        assert named is not None
+        told = ["--workers", ",".join(addresses), "--worker_index", str(index)]
         process = subprocess.Popen(
-            [*line, "--worker_index", str(index)],
-            cwd=ROOT, env=plain, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            line + ([] if by_environment else told),
+            env=plain | ({"TF_CONFIG": named.config} if by_environment else {}),
+            cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         processes.append(process)
     return Run(processes, addresses)
@@ -182,6 +187,16 @@ def test_version_is_served(version):
     assert answer.json()["predictions"] == [pytest.approx(3 * 5 - 1 + 4, abs=1)]
 
 
+def test_one_process_does_not_verify_it(version):
+    from training import retraining
+
+    found = contracts.read(version)
+
+    assert found is not None
+    with pytest.raises(CompareError, match="2 workers trained it together"):
+        retraining.recipe_of(found)
+
+
 def test_what_is_made_already_is_told_to_all(table, version):
     again = start(table, version.parent.parent)
 
@@ -202,7 +217,7 @@ def test_training_goes_on_after_a_worker_was_killed_and_ends_the_same(table, ver
     assert "Start the same command on every worker again" in lost.errors[0]
     assert not (tmp_path / "made" / "1").exists()
 
-    resumed = start(table, tmp_path)
+    resumed = start(table, tmp_path, by_environment=True)
 
     assert resumed.end() == [0, 0], resumed.errors
     assert "Going on after epoch " in resumed.output[0]
