@@ -23,6 +23,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from service.http.fast_lane import FastLane
 from service.http.front import CERTIFICATE
+from service.http.listener import Listener
 from service.http.messages import JSON
 from service.http.stage import Stage
 from service.protocols import json_body
@@ -251,6 +252,7 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
+        self.listeners: list[Listener] = []
         self.lane: Lane
         self.stage = Stage()
         self.most_connections = 0
@@ -341,16 +343,20 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         self.lane = self.process.lane(self.loop, {it: getattr(self.cfg, it) for it in names})
         self.most_connections = _room(self.process.settings.max_connections)
         tls = self.process.tls_context()
-        for listener in self.sockets:
-            server = await self.loop.create_server(
-                lambda: Connection(self), sock=listener.sock, ssl=tls
+        for socket in self.sockets:
+            listener = Listener(
+                *(self.loop, socket.sock, lambda: Connection(self)),
+                tls=tls,
+                connections=self.connections,
+                log=self.log,
             )
-            self.servers.append(server)
+            await listener.start(self.cfg.backlog)
+            self.listeners.append(listener)
 
     async def _drain(self) -> None:
         await asyncio.sleep(0)  # a connection that the kernel has taken is taken here too
-        for server in self.servers:
-            server.close()
+        for listener in self.listeners:
+            listener.close()
         grace_s = 0.0 if self._quick_shutdown else self.process.settings.graceful_timeout_s
         rpc = self.loop.run_in_executor(None, self.process.drain, grace_s)
         deadline_s = self.loop.time() + grace_s

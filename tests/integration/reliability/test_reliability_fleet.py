@@ -12,7 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from tests.integration.reliability.traffic import longest_gap_s, mixed, percentile, tell
+from tests.integration.reliability.traffic import (
+    longest_gap_s,
+    mixed,
+    percentile,
+    stopped,
+    tell,
+)
 from tests.integration.rpc.calling import ROW, calling, price_of, refused
 from tests.integration.service.wire import HOUSE, PREDICT
 from tests.servers import free_port, metric, running_service, wait_until, workers_of
@@ -35,19 +41,6 @@ def front_of(models, *servers, **flags):
     addresses = ",".join(it.grpc for it in servers)
     with running_service(models, remote_servers=addresses, **flags) as front:
         yield front
-
-
-@contextlib.contextmanager
-def stopped(service):
-    """Its processes stand still; they were begun by this test."""
-    processes = [service.process.pid, *workers_of(service)]
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in processes:
-            os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import resource
+import selectors
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.reliability.traffic import HttpClient, percentile, tell, timed
+from tests.integration.reliability.traffic import HttpClient, percentile, stopped, tell, timed
 from tests.integration.service.wire import BODY, PREDICT, ask, connect, head, post, read_all
 from tests.servers import running_service, wait_until
 
@@ -22,6 +23,7 @@ HEAD_S = 1.0
 BODY_S = 1.0
 MOST_BYTES = 2**20
 IDLE = 10_000
+CROWD = 1000
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +145,36 @@ def test_ten_thousand_idle_connections_slow_nobody(service, honest_ms):
             beside(service, f"{count} idle connections", honest_ms)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
+
+
+def test_a_crowd_that_comes_while_nobody_takes_it_is_let_in_beside_busy_clients(service):
+    with ExitStack() as stack:
+        with stopped(service):
+            crowd = [stack.enter_context(connect(service.url)) for _ in range(CROWD)]
+            for connection in crowd:
+                connection.sendall(post(BODY))
+        answers = ask_again_until_all_are_answered(crowd)
+    tell(
+        "a crowd", f"{CROWD} came at once; the last in had its answer when the first had {answers}"
+    )
+    assert answers < CROWD / 8
+
+
+def ask_again_until_all_are_answered(crowd: list[socket.socket]) -> int:
+    """How many answers the busiest client has had when the last has its first."""
+    answers = dict.fromkeys(crowd, 0)
+    with selectors.DefaultSelector() as ready:
+        for connection in crowd:
+            ready.register(connection, selectors.EVENT_READ)
+        while not all(answers.values()):
+            events = ready.select(timeout=20)
+            assert events, f"{list(answers.values()).count(0)} clients wait for ever"
+            for key, _ in events:
+                answer = key.fileobj.recv(65536)
+                assert answer.startswith(b"HTTP/1.1 200 "), answer[:100]
+                answers[key.fileobj] += 1
+                key.fileobj.sendall(post(BODY))
+    return max(answers.values())
 
 
 NESTED = b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"

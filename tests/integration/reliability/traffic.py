@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
+import os
+import signal
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import grpc
 
 from tests.integration.service.wire import BODY, PREDICT
+from tests.servers import workers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.servers import Server
 
 GRPC_PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _FAILURES = (OSError, http.client.HTTPException, grpc.RpcError)
@@ -172,6 +181,19 @@ def percentile(values: list[float], share: float) -> float:
 def tell(promise: str, figure: str) -> None:
     """Print a figure of docs/reliability.md, to be seen with ``pytest -s``."""
     print(f"\n{promise}: {figure}")
+
+
+@contextlib.contextmanager
+def stopped(service: Server) -> Iterator[None]:
+    """Its processes stand still; they were begun by this test."""
+    processes = [service.process.pid, *workers_of(service)]
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
 
 
 def mixed(

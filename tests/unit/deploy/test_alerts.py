@@ -17,7 +17,11 @@ GROUPS = yaml.safe_load((PROMETHEUS / "rules/hearth.yml").read_text())["groups"]
 RULES: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})
-TESTS = yaml.safe_load((PROMETHEUS / "rules/tests/hearth.yml").read_text())["tests"]
+TESTS: list[dict[str, Any]] = [
+    test
+    for path in sorted((PROMETHEUS / "rules/tests").glob("*.yml"))
+    for test in yaml.safe_load(path.read_text())["tests"]
+]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
