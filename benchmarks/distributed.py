@@ -238,7 +238,7 @@ def page(found: Results) -> str:
         f"Other programs kept it busy (load average {found.load:.1f} before): figures are off, "
         "ratios less so."
         if found.load > _BUSY
-        else f"Nothing else ran (load average {found.load:.1f} before)."
+        else f"It was quiet (load average {found.load:.1f} in the minute before)."
     )
     lines = [
         "# Several workers: benchmarks",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from training.cluster import Cluster, Task
 
-_START_S: Final = 120.0
+_START_S: Final = 300.0
 # Whom TensorFlow's message is about: who sent no heartbeat, else who gave no answer; what one
 # worker tells of another stands behind what is told of itself.
 _TASK: Final = r"/job:(\w+)/(?:replica:\d+/)?task:(\d+)"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -161,27 +160,27 @@ def _read(
             f"worker {idle} of {ring.size} has no row to train on: the table has "
             f"{table.rows}, which is for fewer workers"
         )
-    print(f"Training rows of each worker: {', '.join(f'{it:,}' for it in feed.counts)}.")
-    sys.stdout.flush()
+    counts = ", ".join(f"{it:,}" for it in feed.counts)
+    print(f"Training rows of each worker: {counts}.", flush=True)
     return replace(table, feed=replace(feed, checkpoints=checkpoints))
 
 
 def _facts(order: Order) -> dict[str, Any]:
     """What all workers must have alike."""
-    described = b"" if order.columns is None else order.columns.read_bytes()
-    taken = fingerprint.take(order.recipe, b"", described)
+    taken = fingerprint.take(order.recipe, b"")
     return dict(
         [
             *((f"--{name}", value) for name, value in taken.recipe.items()),
             *(("Python" if it == "python" else it, v) for it, v in taken.packages.items()),
             ("code", taken.code_sha256[:12]),
-            ("the table", _table(order.data)),
+            ("the table", _file(order.data)),
+            ("the description", "none" if order.columns is None else _file(order.columns)),
         ]
     )
 
 
-def _table(path: Path) -> str:
-    """A table's size and a hash of its end: to read all of it takes long."""
+def _file(path: Path) -> str:
+    """A file's size and a hash of its end: to read all of a table takes long."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
