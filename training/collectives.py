@@ -136,13 +136,14 @@ def _strategy() -> Any:
 
     Whoever waits for one that has gone since they met ends with a traceback.
     """
-    faulthandler.dump_traceback_later(_START_S, exit=True)
     tf.config.set_visible_devices([], "GPU")  # one replica a worker: NumPy trains
     known = tf.distribute.experimental
     ring = known.CommunicationOptions(implementation=known.CommunicationImplementation.RING)
-    made = tf.distribute.MultiWorkerMirroredStrategy(communication_options=ring)
-    faulthandler.cancel_dump_traceback_later()
-    return made
+    faulthandler.dump_traceback_later(_START_S, exit=True)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(communication_options=ring)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _lost(cluster: Cluster, said: str) -> str:
