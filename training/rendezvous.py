@@ -1,8 +1,9 @@
 """How workers find each other, and that they would train the same, before TensorFlow starts.
 
-The chief listens on its own address. Each other worker says there what it has, and hears when all
-have come, or why they cannot train together. TensorFlow alone would wait for a missing worker
-for an hour, deaf to signals, and for a different one with numbers that do not fit.
+All listen on their own addresses. Each says at the chief's what it has; when all have come, each
+tries to reach all others; and all hear why they cannot train together, if so. TensorFlow alone
+would wait for a worker that is missing or behind a wall, for an hour and deaf to signals, and would
+fail with one that is different by numbers that do not fit.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 from training.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from training.cluster import Cluster, Task
 
 _POLL_S: Final = 0.2
 _ANSWER_S: Final = 5.0
 _MOST_BYTES: Final = 1_000_000
+_REACH: Final = "reach"
 
 Facts = dict[str, Any]
 
@@ -40,7 +42,7 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], wait_s: float, verdict: str
         What the chief told.
 
     Raises:
-        ClusterError: One has not come, or has something else than the chief.
+        ClusterError: One has not come, is not reached, or has something else than the chief.
     """
     addresses = ", ".join(it.address for it in cluster.tasks)
     told = {"the workers": addresses, **facts}
@@ -56,7 +58,7 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], wait_s: float, verdict: str
             "same command on every worker, and let each reach the others' ports"
         ) from None
     if problems:
-        raise ClusterError("\n  ".join(["the workers are not alike:", *problems]))
+        raise ClusterError("\n  ".join(["the workers cannot train together:", *problems]))
     return verdict
 
 
@@ -75,8 +77,32 @@ def _lead(cluster: Cluster, facts: Facts, ends: float, verdict: str) -> list[str
             for number in sorted(come)
             for problem in _differences(cluster.tasks[number], come[number][1], facts)
         ]
+        problems = problems or _reach(cluster, [it for it, _ in come.values()])
         for connection, _ in come.values():
             _say(connection, [verdict, problems])
+    return problems
+
+
+def _reach(cluster: Cluster, connections: Sequence[socket.socket]) -> list[str]:
+    """Let every worker try to reach all others; who is not reached."""
+    for connection in connections:
+        _say(connection, _REACH)
+    problems = _unreached(cluster)
+    for connection in connections:
+        try:
+            problems += _read(connection, _ANSWER_S * len(cluster.tasks))
+        except (OSError, ValueError, TypeError) as error:
+            problems.append(f"a worker that had come went again: {error}")
+    return problems
+
+
+def _unreached(cluster: Cluster) -> list[str]:
+    problems = []
+    for task in cluster.tasks:
+        try:
+            socket.create_connection(_place(task), _ANSWER_S).close()
+        except OSError as error:
+            problems.append(f"{cluster.me} does not reach {task}: {error.strerror or error}")
     return problems
 
 
@@ -111,15 +137,26 @@ def _follow(cluster: Cluster, facts: Facts, ends: float) -> tuple[str, list[str]
     Raises:
         TimeoutError: It did not; with its name.
     """
-    while (left := ends - time.monotonic()) > 0:
-        try:
-            with socket.create_connection(_place(cluster.chief), min(left, _ANSWER_S)) as chief:
-                _say(chief, [cluster.index, facts])
-                verdict, problems = _read(chief, max(ends - time.monotonic(), 0.01))
-                return verdict, problems
-        except (OSError, ValueError):
-            time.sleep(_POLL_S)
+    with _listen(cluster.me):
+        while (left := ends - time.monotonic()) > 0:
+            try:
+                with socket.create_connection(_place(cluster.chief), min(left, _ANSWER_S)) as chief:
+                    return _ask(chief, cluster, facts, ends)
+            except (OSError, ValueError):
+                time.sleep(_POLL_S)
     raise TimeoutError(str(cluster.chief) + ", the chief, or one that it waits for,")
+
+
+def _ask(
+    chief: socket.socket, cluster: Cluster, facts: Facts, ends: float
+) -> tuple[str, list[str]]:
+    _say(chief, [cluster.index, facts])
+    said = _read(chief, max(ends - time.monotonic(), 0.01))
+    if said == _REACH:
+        _say(chief, _unreached(cluster))
+        said = _read(chief, 2 * _ANSWER_S * len(cluster.tasks))
+    verdict, problems = said
+    return verdict, problems
 
 
 def _differences(task: Task, told: Facts, facts: Facts) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_all_are_told_who_is_different_and_in_what():
     told = meet(clusters(3), [FACTS, FACTS, FACTS | {"--epochs": 4, "code": "abc"}])
 
     assert told[0] == told[1] == told[2]
-    assert "the workers are not alike:" in told[0]
+    assert "the workers cannot train together:" in told[0]
     assert ") has --epochs 4, the chief 3" in told[0]
     assert ") has code abc, the chief None" in told[0]
     assert "worker 2 (" in told[0]
@@ -99,12 +100,34 @@ def connected(host: str, port: int) -> socket.socket:
             pass
 
 
-def test_port_that_is_taken_is_named():
-    pair = clusters(2)
-    with (
-        socket.create_server(("", int(pair[0].chief.address.rpartition(":")[2]))),
-        pytest.raises(
-            ClusterError, match=r"worker 0 \(.*\) cannot listen on port \d+: Address already in use"
-        ),
-    ):
-        rendezvous.meet(pair[0], FACTS, 1)
+def test_all_are_told_who_does_not_reach_whom():
+    """Worker 1 is called by an address that is not its own, as behind a wall."""
+    one, two = clusters(2)
+    wall = cluster.Task("worker", 1, f"127.0.0.1:{free_port()}")
+    seen = cluster.Cluster((one.chief, wall), 0)
+    mine = Moved((one.chief, wall), 1, two.tasks[1])
+
+    told = meet([seen, mine], [FACTS] * 2)
+
+    assert told[0] == told[1]
+    assert f"{one.chief} does not reach {wall}: Connection refused" in told[0]
+
+
+@dataclass(frozen=True)
+class Moved(cluster.Cluster):
+    """Workers as one sees them that listens elsewhere."""
+
+    place: cluster.Task
+
+    @property
+    def me(self) -> cluster.Task:
+        return self.place
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_port_that_is_taken_is_named(index):
+    mine = clusters(2)[index]
+    said = rf"worker {index} \(.*\) cannot listen on port \d+: Address already in use"
+    port = int(mine.me.address.rpartition(":")[2])
+    with socket.create_server(("", port)), pytest.raises(ClusterError, match=said):
+        rendezvous.meet(mine, FACTS, 1)
