@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.columns import Schema
+    from training.distributed import Team
     from training.evaluate import Metrics
     from training.flags import Order
     from training.run import Published
@@ -60,11 +61,22 @@ def _train_and_publish(order: Order) -> int:
 
 
 def _obey(order: Order) -> int:
+    if order.cluster is None:
+        return _lead(order)
+    with chatter.hushed():
+        from training import distributed  # noqa: PLC0415 - not for one process
+
+        return distributed.follow(order) if order.cluster.index else _lead(order)
+
+
+def _lead(order: Order) -> int:
+    """Train and publish, alone or as the chief of several workers."""
     labels.adopt(order.models, order.name)
     if order.sign is not None:
         signing.check(order.sign)
     made_from = _fingerprint(order)
     made = None if order.force else _already_made(order.model, made_from)
+    team = None if order.cluster is None else _team(order, made_from, made)
     if made is not None:
         print(f"{made} is already made from the same data, recipe and code.")
         print("--force (make train FORCE=1) trains again.")
@@ -72,8 +84,17 @@ def _obey(order: Order) -> int:
     if "B" in order.recipe.features and not order.recipe.target:
         print("B encodes race: see data/README.md on what this model may not be used for.")
     with ExitStack() as stack:
-        _train(order, reading.read(order, stack, sys.stdout), made_from)
+        read = team.read(stack, sys.stdout) if team else reading.read(order, stack, sys.stdout)
+        version = _train(order, read, made_from)
+    if team is not None:
+        team.end(version)
     return 0
+
+
+def _team(order: Order, made_from: fingerprint.Fingerprint, made: Path | None) -> Team | None:
+    from training import distributed  # noqa: PLC0415 - not for one process
+
+    return distributed.lead(order, made_from, made)
 
 
 def _fingerprint(order: Order) -> fingerprint.Fingerprint:
@@ -99,7 +120,7 @@ def _already_made(model: Path, made_from: fingerprint.Fingerprint) -> Path | Non
     return newest
 
 
-def _train(order: Order, table: Table, made_from: fingerprint.Fingerprint) -> None:
+def _train(order: Order, table: Table, made_from: fingerprint.Fingerprint) -> Path:
     features = ", ".join(table.split.train.features)
     print(f"Training {order.name} on {features}: {table.rows} {table.schema.rows}.")
     sys.stdout.flush()
@@ -121,6 +142,7 @@ def _train(order: Order, table: Table, made_from: fingerprint.Fingerprint) -> No
         print(line)
     print(f"Published {published.version}")
     print(f"Report    {published.page}")
+    return published.version
 
 
 def _choice(published: Published) -> list[str]:
@@ -171,11 +193,12 @@ def _leave(code: int) -> NoReturn:
     """End with an exit code; a run that was stopped ends at once.
 
     Its own cleaning up is done by then, while TensorFlow's threads may be at work still,
-    and have been seen to crash the interpreter's ordinary end.
+    and have been seen to crash the interpreter's ordinary end. So does one that trained
+    together with others, to whom they may be listening.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if code > _SIGNALLED:
+    if code > _SIGNALLED or "training.collectives" in sys.modules:
         os._exit(code)
     sys.exit(code)
 

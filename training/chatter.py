@@ -25,6 +25,8 @@ _KNOWN: Final = re.compile(
     rb"|^WARNING: All log messages before absl::InitializeLog"
     rb"|^INFO: Created TensorFlow Lite"
     rb"|cuda_platform\.cc.* failed call to cuInit"  # there is no GPU
+    rb"|(?:base_collective_executor|ring_alg)\.cc|^Additional GRPC error|^:UNKNOWN:Error received"
+    rb"|^/job:|^The tasks have crashed|^The error could be from"  # a lost worker, told of by ours
     rb"|mentions attribute use_unbounded_threadpool"  # a slip inside TensorFlow 2.21
 )
 

@@ -22,6 +22,22 @@ _PARQUET: Final = b"PAR1"  # what such a file begins with
 _DELIMITERS: Final = ",;\t"
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of some parts of a table; every row is in one of them.
+
+    Attributes:
+        index: Its number, from 0.
+        count: How many parts there are.
+    """
+
+    index: int = 0
+    count: int = 1
+
+
+WHOLE: Final = Part()
+
+
 class Source(Protocol):
     """A table on the disk.
 
@@ -36,11 +52,12 @@ class Source(Protocol):
     @property
     def names(self) -> list[str]: ...  # noqa: D102 - above
 
-    def chunks(self, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def chunks(self, wanted: Sequence[str], part: Part = WHOLE) -> Iterator[pd.DataFrame]:
         """Read some columns.
 
         Args:
             wanted: Their names.
+            part: Which rows.
 
         Yields:
             Chunks of rows. A column holds numbers, or texts as they are written, empty where
@@ -67,22 +84,27 @@ def source(path: Path) -> Source:
 
 @dataclass(frozen=True)
 class Csv:
-    """A CSV file in UTF-8, its columns' names on the first line."""
+    """A CSV file in UTF-8, its columns' names on the first line.
+
+    Lines are found by reading, so that whoever wants a part reads all, and takes every so
+    manieth chunk.
+    """
 
     path: Path
     names: list[str]
     delimiter: str
     place: str = "line"
 
-    def chunks(self, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def chunks(self, wanted: Sequence[str], part: Part = WHOLE) -> Iterator[pd.DataFrame]:
         """See ``Source``; lines without any value are passed over."""
         line = 1
         try:
-            for texts in _read_csv(self.path, self.delimiter, _ROWS):
+            for number, texts in enumerate(_read_csv(self.path, self.delimiter, _ROWS)):
                 filled = texts.fillna("")
                 starts = line + np.arange(len(filled) + 1) + _line_ends(filled)
                 line, filled.index = int(starts[-1]), pd.Index(starts[:-1])
-                yield from self._chunk(filled, wanted)
+                if number % part.count == part.index:
+                    yield from self._chunk(filled, wanted)
         except (pd.errors.ParserError, UnicodeDecodeError) as error:
             raise TableError(str(self.path), [not_csv(error)]) from error
 
@@ -95,22 +117,42 @@ class Csv:
 
 @dataclass(frozen=True)
 class Parquet:
-    """A Parquet file, read a row group at a time."""
+    """A Parquet file, read a row group at a time.
+
+    A part is rows that follow each other, as many as of any other part. Of all row groups,
+    those that hold some of them are read.
+    """
 
     path: Path
     names: list[str]
     file: Any
     place: str = "row"
 
-    def chunks(self, wanted: Sequence[str]) -> Iterator[pd.DataFrame]:
+    def chunks(self, wanted: Sequence[str], part: Part = WHOLE) -> Iterator[pd.DataFrame]:
         """See ``Source``."""
-        row = 1
-        for batch in self.file.iter_batches(_ROWS, columns=list(wanted)):
-            rows = batch.to_pandas()
-            columns = {name: _plain(rows[name]) for name in wanted}
-            index = pd.RangeIndex(row, row + len(rows))
-            yield pd.DataFrame(columns, index=rows.index).set_axis(index)
-            row += len(rows)
+        rows = self.file.metadata.num_rows
+        first, end = (rows * it // part.count for it in (part.index, part.index + 1))
+        groups, row = self._groups(first, end)
+        for batch in self.file.iter_batches(_ROWS, row_groups=groups, columns=list(wanted)):
+            kept = batch[max(first - row, 0) : max(end - row, 0)].to_pandas()
+            if len(kept):
+                columns = {name: _plain(kept[name]) for name in wanted}
+                start = max(first, row) + 1
+                index = pd.RangeIndex(start, start + len(kept))
+                yield pd.DataFrame(columns, index=kept.index).set_axis(index)
+            row += len(batch)
+
+    def _groups(self, first: int, end: int) -> tuple[list[int], int]:
+        """The row groups that hold some of these rows, and the number of their first row."""
+        known = self.file.metadata
+        lengths = [known.row_group(it).num_rows for it in range(known.num_row_groups)]
+        starts = [sum(lengths[:it]) for it in range(len(lengths))]
+        found = [
+            number
+            for number, (start, length) in enumerate(zip(starts, lengths, strict=True))
+            if start < end and first < start + length
+        ]
+        return found, starts[found[0]] if found else 0
 
 
 def _csv(path: Path) -> Csv:

@@ -15,6 +15,8 @@ published.
     ├── DescribeError       a network cannot be described as it is asked to be
     ├── SigningError        a version cannot be signed
     ├── StorageError        studies cannot be kept where they are asked to be
+    ├── ClusterError        the workers that train together cannot
+    │   └── WorkerLostError one of them is gone
     └── PublishError        the models folder cannot be written
 """
 
@@ -95,6 +97,14 @@ class SigningError(TrainingError):
 
 class StorageError(TrainingError):
     """Studies cannot be kept where they are asked to be."""
+
+
+class ClusterError(TrainingError):
+    """The workers that train together cannot: they are named wrongly, or are not alike."""
+
+
+class WorkerLostError(ClusterError):
+    """One of the workers that train together is gone."""
 
 
 class PublishError(TrainingError):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # What is stored beside a recipe's knobs.
 DESCRIBED: Final = "columns_sha256"
 STREAMED: Final = "streamed"
+WORKERS: Final = "workers"
+BESIDE: Final = frozenset({DESCRIBED, STREAMED, WORKERS})
 
 # Those that shape the weights, or the files that hold them.
 _PACKAGES: Final = ("tensorflow", "keras", "numpy", "pandas")
@@ -49,7 +51,12 @@ class Fingerprint:
 
 
 def take(
-    recipe: Recipe, data: bytes | Path, described: bytes = b"", *, streamed: bool = False
+    recipe: Recipe,
+    data: bytes | Path,
+    described: bytes = b"",
+    *,
+    streamed: bool = False,
+    workers: int = 1,
 ) -> Fingerprint:
     """Take the fingerprint of a run before it is made.
 
@@ -58,6 +65,7 @@ def take(
         data: The table's bytes, or where they are.
         described: What is said of the table's columns; kept beside the recipe, by its hash.
         streamed: Whether the table is not kept in memory; kept beside the recipe too.
+        workers: How many train together, if there are several; kept beside the recipe too.
 
     Raises:
         OSError: The table cannot be read.
@@ -67,6 +75,8 @@ def take(
         knobs[DESCRIBED] = hashlib.sha256(described).hexdigest()
     if streamed:
         knobs[STREAMED] = True
+    if workers > 1:
+        knobs[WORKERS] = workers
     return Fingerprint(
         recipe=knobs,
         data_sha256=hash_data(data),

@@ -16,6 +16,7 @@ import numpy as np
 
 from training import network
 from training.engine import stack
+from training.engine.group import ALONE
 from training.errors import DivergedError
 from training.preparation import plain
 from training.split import Split, hold_out
@@ -69,7 +70,9 @@ def fit(
         # The members have the same entry, so that one of them reads for all.
         blocks = _Blocks(feed, how, members[0])
         starts = [replace(it, blocks=blocks) for it in starts]
-    trained = stack.train(method(recipe), starts, _watch(recipe, how, watcher))
+    group, checkpoints = (ALONE, None) if feed is None else (feed.group, feed.checkpoints)
+    watch = _watch(recipe, how, watcher)
+    trained = stack.train(method(recipe), starts, watch, group, checkpoints)
     for member, became in zip(members, trained, strict=True):
         for variable, values in zip(member.trainable_variables, became.weights, strict=True):
             variable.assign(values)
@@ -119,7 +122,7 @@ class _Blocks:
 
     def __init__(self, feed: Feed, how: Preparation, model: Any) -> None:
         self._feed, self._how, self._model = feed, how, model
-        self.lengths = feed.lengths
+        self.lengths, self.own = feed.lengths, feed.own
 
     def read(self, number: int) -> stack.Sample:
         batch, prices = self._feed.block(number)

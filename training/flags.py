@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from training import recipe
-from training.errors import RecipeError
+from training import cluster, recipe
+from training.errors import ClusterError, RecipeError
 from training.rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DESCRIPTION: Final = "Train a regressor and publish it as the model's candidate, if it is better."
 _PLACES: Final = (
     "data", "models", "force", "tensorboard", "alpha", "keep_served", "sign", "stream_mb",
+    "worker_wait_s",
 )  # fmt: skip
 DATA: Final = Path("data/boston_housing.csv")
 # What the library says of a value that one of ours refuses: "argument --name: is ...".
@@ -41,6 +46,8 @@ class Order:
         sign: The private key to sign the version with, or None for none.
         columns: The file that describes the table's columns, or None for none.
         stream_mb: Size from which a table is not kept in memory, MB.
+        cluster: The workers that train together, or None for one process.
+        worker_wait_s: How long to wait for the others at the start, s.
     """
 
     recipe: recipe.Recipe
@@ -54,6 +61,8 @@ class Order:
     sign: Path | None = None
     columns: Path | None = None
     stream_mb: int = 200
+    cluster: cluster.Cluster | None = None
+    worker_wait_s: int = 600
 
     @property
     def model(self) -> Path:
@@ -97,11 +106,12 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def parse(arguments: list[str]) -> Order:
+def parse(arguments: list[str], environment: Mapping[str, str] = os.environ) -> Order:
     """Read a command line.
 
     Args:
         arguments: Without the program's name.
+        environment: Where the workers may be named too, as ``TF_CONFIG``.
 
     Raises:
         SystemExit: A flag is wrong, with status 2 and one line on stderr, or help was asked
@@ -117,6 +127,7 @@ def parse(arguments: list[str]) -> Order:
     places = {name: given[name] for name in _PLACES}
     places["name"] = given["name"] or named_after(given["data"], given["target"])
     places["columns"] = _columns(given, reader)
+    places["cluster"] = _cluster(given, environment, reader)
     return Order(made, **places)
 
 
@@ -144,6 +155,22 @@ def _columns(given: dict[str, Any], reader: argparse.ArgumentParser) -> Path | N
     if asked is not None and not given["target"]:
         reader.error("--columns goes with --target")
     return asked or (described_beside(given["data"]) if given["target"] else None)
+
+
+def _cluster(
+    given: dict[str, Any], environment: Mapping[str, str], reader: argparse.ArgumentParser
+) -> cluster.Cluster | None:
+    """The workers: of the flags, or else of the environment."""
+    try:
+        if given["workers"] is not None or given["worker_index"] is not None:
+            found = cluster.of_flags(given["workers"], given["worker_index"])
+        else:
+            found = cluster.of_environment(environment)
+    except ClusterError as error:
+        reader.error(str(error))
+    if found is not None and not given["target"]:
+        reader.error(f"{len(found.tasks)} workers train a table of your own: --target is missing")
+    return found
 
 
 def add_model(made: argparse.ArgumentParser, name: str | None = "housing") -> None:
@@ -193,6 +220,11 @@ def _add_places(made: argparse.ArgumentParser) -> None:
     add("--alpha", type=_alpha, default=0.05, help="p value up to which it counts as better (0.05)")
     add("--keep_served", action="store_true", help="end with 0 too if it is not better")
     add("--sign", type=Path, metavar="KEY", help="private key (PEM) to sign the version with")
+    together = "train together with these, each started with the same command (TF_CONFIG)"
+    add("--workers", metavar="HOST:PORT,HOST:PORT", help=together)
+    add("--worker_index", type=int, metavar="N", help="which of them this is, from 0, the chief")
+    waited = "how long to wait for the others at the start, s (default 600)"
+    add("--worker_wait_s", type=int, default=600, metavar="S", help=waited)
     add("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's logs there")
 
 

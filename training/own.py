@@ -15,6 +15,7 @@ import pandas as pd
 from service.contract import CATEGORY, NUMBER, REFUSED
 from training import chunks, description
 from training.columns import Column, Schema
+from training.engine.group import ALONE, exchange
 from training.errors import TableError
 from training.feed import Feed, Sample, Writer
 from training.recipe import Recipe
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.engine.group import Group
     from training.survey import Look
 
 # Rows of each side that are held in memory of a table that streams.
@@ -91,13 +93,14 @@ def read(place: Place, recipe: Recipe) -> tuple[Table, Found]:
     return Table(schema, coded, rows=len(frame), frame=whole), found
 
 
-def stream(place: Place, recipe: Recipe, folder: Path) -> tuple[Table, Found]:
+def stream(place: Place, recipe: Recipe, folder: Path, group: Group = ALONE) -> tuple[Table, Found]:
     """Read a table that need not fit into memory, in two passes.
 
     Args:
         place: Where it is.
         recipe: As in ``read``; a share to validate is drawn from the whole table.
         folder: Where the training rows are written as numbers.
+        group: The processes that read it, each a part; all find the same.
 
     Returns:
         The table, of which a sample is in memory, and what a look over it found.
@@ -110,18 +113,18 @@ def stream(place: Place, recipe: Recipe, folder: Path) -> tuple[Table, Found]:
     def keep(chunk: pd.DataFrame, survey: Survey) -> None:
         # What is no category for sure, such as long remarks, would fill the memory.
         rows = with_target(chunk, recipe.target).drop(columns=survey.remarks())
-        drawn, keys = sides.draw(len(rows))
+        drawn, keys = sides.draw(rows.index.to_numpy())
         for side, sample in enumerate(samples):
             sample.add(rows[drawn == side], keys[drawn == side])
 
-    found = _look(place, recipe, keep)
-    train, watched, test = (_sampled(it, found, recipe) for it in samples)
+    found = _look(place, recipe, keep, group)
+    train, watched, test = (_sampled(it.joined(group), found, recipe) for it in samples)
     schema = _schema(found, train, recipe)
     held = _coded(test, schema)
     path = folder / "rows"
-    count = _write(path, found, schema, recipe)
+    count = _write(path, found, schema, recipe, _part(group))
     seen = _coded(watched, schema) if recipe.validation_share else held
-    feed = Feed(path, len(found.features), count, seen)
+    feed = Feed(path, len(found.features), count, seen, group, _counts(group, count))
     rows = Split(_coded(train, schema), held)
     return Table(schema, rows, feed, found.survey.rows, lambda _: test.frame), found
 
@@ -148,21 +151,40 @@ def _whole(place: Place, recipe: Recipe, names: Sequence[str]) -> pd.DataFrame:
 
 
 class _Sides:
-    """Draws the side of each row, the same at every pass."""
+    """Draws the side of each row by its place, the same at every pass and in every process."""
 
     def __init__(self, recipe: Recipe) -> None:
-        self._random = np.random.default_rng(recipe.split_seed)
+        self._seed = recipe.split_seed
         learned = recipe.train_share * (1 - recipe.validation_share)
         self._ends = [learned, recipe.train_share]
 
-    def draw(self, rows: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """For the next rows the side of each, and a random number for its sample."""
-        drawn = self._random.random((rows, 2))
+    def draw(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """For rows at ascending places the side of each, and a random number for its sample."""
+        first, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+        bits = np.random.PCG64(self._seed)
+        bits.advance(2 * first)  # each place has two numbers
+        drawn = np.random.Generator(bits).random((end - first, 2))[places - first]
         return np.digitize(drawn[:, 0], self._ends), drawn[:, 1]
 
 
-def _look(place: Place, recipe: Recipe, keep: Callable[[pd.DataFrame, Survey], None]) -> Found:
-    """Look over the whole table; each chunk is given away too.
+def _part(group: Group) -> chunks.Part:
+    return chunks.Part(group.index, group.size)
+
+
+def _counts(group: Group, count: int) -> tuple[int, ...]:
+    """The rows of every process of a group, where there are several."""
+    if group.size == 1:
+        return ()
+    return tuple(int(it) for it in exchange(group, str(count).encode()))
+
+
+def _look(
+    place: Place,
+    recipe: Recipe,
+    keep: Callable[[pd.DataFrame, Survey], None],
+    group: Group = ALONE,
+) -> Found:
+    """Look over the whole table; each chunk that this process reads is given away too.
 
     Raises:
         TableError: It is no such table; the error has every problem.
@@ -171,9 +193,13 @@ def _look(place: Place, recipe: Recipe, keep: Callable[[pd.DataFrame, Survey], N
     said = description.read(place.described, f"the description of {place.path.name}", source.names)
     wanted = _wanted(place, source.names, recipe)
     survey = Survey(wanted, recipe.target, source.place, said)
-    for chunk in source.chunks(wanted):
+    for chunk in source.chunks(wanted, _part(group)):
         survey.add(chunk)
         keep(chunk, survey)
+    if group.size > 1:
+        told = exchange(group, survey.told())
+        for other in told[: group.index] + told[group.index + 1 :]:
+            survey.join(other)
     unused = {name: it.useless for name, it in survey.looks.items() if it.useless}
     features = tuple(it for it in wanted if it != recipe.target and it not in unused)
     problems = [
@@ -318,13 +344,13 @@ def _codes(column: pd.Series[Any], described: Column) -> NDArray[np.float64]:
     return np.asarray(codes.mask(column.isna()), np.float64)
 
 
-def _write(path: Path, found: Found, schema: Schema, recipe: Recipe) -> int:
-    """Write the training rows of the whole table, and count them."""
+def _write(path: Path, found: Found, schema: Schema, recipe: Recipe, part: chunks.Part) -> int:
+    """Write the training rows of a part of the table, and count them."""
     sides = _Sides(recipe)
     with Writer(path) as file:
-        for chunk in found.source.chunks([*found.features, recipe.target]):
+        for chunk in found.source.chunks([*found.features, recipe.target], part):
             typed = _typed(chunk, found, recipe.target)
-            drawn, _ = sides.draw(len(typed))
+            drawn, _ = sides.draw(typed.index.to_numpy())
             rows = Rows(typed[drawn == _TRAIN], found.features, recipe.target)
             file.add(_coded(rows, schema).frame.to_numpy(np.float64))
         return file.rows

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from training.engine.group import Group
     from training.flags import Order
     from training.own import Found
     from training.table import Table
@@ -31,20 +32,28 @@ def fingerprint_of(order: Order) -> fingerprint.Fingerprint:
         OSError: The table, or what describes it, cannot be read.
     """
     described = b"" if order.columns is None else order.columns.read_bytes()
-    return fingerprint.take(order.recipe, order.data, described, streamed=_streams(order))
+    workers = 1 if order.cluster is None else len(order.cluster.tasks)
+    return fingerprint.take(
+        order.recipe, order.data, described, streamed=_streams(order), workers=workers
+    )
 
 
 def _streams(order: Order) -> bool:
+    if order.cluster is not None:
+        return True
     return bool(order.recipe.target) and order.data.stat().st_size >= order.stream_mb * 10**6
 
 
-def read(order: Order, stack: ExitStack, output: TextIO | None = None) -> Table:
+def read(
+    order: Order, stack: ExitStack, output: TextIO | None = None, group: Group | None = None
+) -> Table:
     """Read, check and split an order's table.
 
     Args:
         order: Says which, and which rows test.
         stack: Removes at its end what a table that streams has on the disk.
         output: Where to show what was found out about a table of one's own; None for nowhere.
+        group: The processes that read it together, each a part; None for one.
 
     Raises:
         TableError: It cannot be used.
@@ -55,20 +64,25 @@ def read(order: Order, stack: ExitStack, output: TextIO | None = None) -> Table:
     if not order.recipe.target:
         return table.boston(_content(order.data), str(order.data), order.recipe)
     from training import own  # noqa: PLC0415
+    from training.engine.group import ALONE  # noqa: PLC0415
 
     place = own.Place(order.data, b"" if order.columns is None else _content(order.columns))
     if not _streams(order):
         found = own.read(place, order.recipe)
     else:
         if output is not None:
-            output.write(
-                f"{order.data} streams: it has at least --stream_mb {order.stream_mb} MB.\n"
-            )
+            output.write(f"{order.data} streams: {_why(order)}.\n")
         folder = stack.enter_context(publish.hidden_folder(order.models))
-        found = own.stream(place, order.recipe, folder)
+        found = own.stream(place, order.recipe, folder, group or ALONE)
     if output is not None:
         _show(found, output)
     return found[0]
+
+
+def _why(order: Order) -> str:
+    if order.cluster is not None:
+        return f"{len(order.cluster.tasks)} workers read it, each its own rows"
+    return f"it has at least --stream_mb {order.stream_mb} MB"
 
 
 def _show(found: tuple[Table, Found], output: TextIO) -> None:

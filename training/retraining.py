@@ -48,13 +48,19 @@ def recipe_of(described: Contract) -> Recipe:
     """The recipe that a version was made by.
 
     Raises:
-        CompareError: It has knobs that this code does not know.
+        CompareError: It has knobs that this code does not know, or several workers made it.
         RecipeError: A knob has a value that it cannot have.
     """
+    workers = described.recipe.get(fingerprint.WORKERS, 1)
+    if workers > 1:
+        raise CompareError(
+            f"{workers} workers trained it together: one process, which adds up in another order, "
+            "does not make the same bytes"
+        )
     knobs: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in described.recipe.items()
-        if name not in {fingerprint.DESCRIBED, fingerprint.STREAMED}
+        if name not in fingerprint.BESIDE
     }
     try:
         return Recipe(**knobs)

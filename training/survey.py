@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -90,6 +91,7 @@ class Look:
         maximum: Of the numbers.
         texts: The different ones, from the first that is no number; one more than may be
             categories at most.
+        wrong: What is wrong, by problem.
     """
 
     name: str
@@ -102,7 +104,7 @@ class Look:
     minimum: float = math.inf
     maximum: float = -math.inf
     texts: set[str] = field(default_factory=set)
-    _wrong: dict[str, _Wrong] = field(default_factory=dict)
+    wrong: dict[str, Wrong] = field(default_factory=dict)
 
     def add(self, places: NDArray[Any], read: Values) -> None:
         """Look at one more chunk, given the place of each row."""
@@ -117,7 +119,19 @@ class Look:
         if (self.strange or self.said.kind == CATEGORY) and len(self.texts) <= MOST_TEXTS:
             self.texts.update(as_texts(read)[~read.missing].tolist())
         for problem, where in self._problems(read):
-            self._wrong.setdefault(problem, _Wrong()).add(places, where, read)
+            self.wrong.setdefault(problem, Wrong()).add(places, where, read)
+
+    def join(self, other: Look) -> None:
+        """Take in a look at other rows of the same column."""
+        self.rows += other.rows
+        self.missing += other.missing
+        self.numbers += other.numbers
+        self.strange += other.strange
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+        self.texts |= other.texts
+        for problem, wrong in other.wrong.items():
+            self.wrong.setdefault(problem, Wrong()).join(wrong)
 
     @property
     def kind(self) -> str:
@@ -146,7 +160,7 @@ class Look:
 
     def problems(self) -> Iterator[tuple[int, str]]:
         """Every value that cannot be, with its place; after many, how many more there are."""
-        for problem, wrong in self._wrong.items():
+        for problem, wrong in self.wrong.items():
             if self.kind == CATEGORY and problem != _IS_MISSING:
                 continue
             for place, text in wrong.shown:
@@ -182,7 +196,7 @@ _IS_MISSING: Final = "is missing"
 
 
 @dataclass
-class _Wrong:
+class Wrong:
     """The places and texts of one problem of a column.
 
     Attributes:
@@ -199,6 +213,12 @@ class _Wrong:
         kept = found[: max(_KEPT_PROBLEMS - len(self.shown), 0)]
         self.shown += [(int(places[row]), _written(read, int(row))) for row in kept]
         self.more += len(found) - len(kept)
+
+    def join(self, other: Wrong) -> None:
+        """Take in those of other rows."""
+        shown = sorted([*self.shown, *other.shown])
+        self.more += other.more + len(shown[_KEPT_PROBLEMS:])
+        self.shown = shown[:_KEPT_PROBLEMS]
 
 
 def _written(read: Values, row: int) -> str:
@@ -241,6 +261,18 @@ class Survey:
         for name, look in self.looks.items():
             look.add(kept.index.to_numpy(), values(kept[name]))
 
+    def told(self) -> bytes:
+        """What was found, for another process to join."""
+        return msgspec.msgpack.encode((self.rows, self.dropped, list(self.looks.values())))
+
+    def join(self, told: bytes) -> None:
+        """Take in a look at other rows of the same table."""
+        rows, dropped, looks = _TOLD.decode(told)
+        self.rows += rows
+        self.dropped += dropped
+        for look in looks:
+            self.looks[look.name].join(look)
+
     def remarks(self) -> list[str]:
         """Columns that hold too many different texts already to be of any use."""
         return [
@@ -253,6 +285,9 @@ class Survey:
         """Every value of these columns that cannot be, in the order of the table."""
         found = [it for name in names for it in self.looks[name].problems()]
         return [problem for _, problem in sorted(found, key=lambda it: it[0])]
+
+
+_TOLD: Final = msgspec.msgpack.Decoder(tuple[int, int, list[Look]])
 
 
 def with_target(chunk: pd.DataFrame, target: str) -> pd.DataFrame:

@@ -12,13 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Numbers = NDArray[np.floating]
 
 
 class Optimizer(Protocol):
-    """Moves the weights of a stack, and remembers what it needs of earlier steps."""
+    """Moves the weights of a stack, and remembers what it needs of earlier steps.
+
+    Attributes:
+        memory: That, each ``[networks, numbers]``; may be written to.
+    """
+
+    @property
+    def memory(self) -> Sequence[Numbers]: ...  # noqa: D102 - above
 
     def step(self, weights: Numbers, gradient: Numbers, rate: Numbers, number: int) -> None:
         """Move the weights in place.
@@ -44,6 +51,10 @@ class _Adam:
     def __init__(self, weights: Numbers) -> None:
         self._mean, self._square = np.zeros_like(weights), np.zeros_like(weights)
         self._scratch = np.empty_like(weights)
+
+    @property
+    def memory(self) -> Sequence[Numbers]:
+        return self._mean, self._square
 
     def step(self, weights: Numbers, gradient: Numbers, rate: Numbers, number: int) -> None:
         scratch = self._scratch
@@ -77,6 +88,10 @@ class _Sgd:
         self._velocity = np.zeros_like(weights)
         self._scratch = np.empty_like(weights)
 
+    @property
+    def memory(self) -> Sequence[Numbers]:
+        return (self._velocity,)
+
     def step(self, weights: Numbers, gradient: Numbers, rate: Numbers, number: int) -> None:  # noqa: ARG002 - Adam's
         np.multiply(gradient, rate, out=self._scratch)
         self._velocity *= self._momentum
@@ -93,6 +108,10 @@ class _RmsProp:
 
     def __init__(self, weights: Numbers) -> None:
         self._square, self._scratch = np.zeros_like(weights), np.empty_like(weights)
+
+    @property
+    def memory(self) -> Sequence[Numbers]:
+        return (self._square,)
 
     def step(self, weights: Numbers, gradient: Numbers, rate: Numbers, number: int) -> None:  # noqa: ARG002 - Adam's
         scratch = self._scratch
