@@ -192,8 +192,8 @@ def _sum_ms(case: Case, group: Group) -> float:
 
 def _work(addresses: list[str], index: int) -> int:
     """Be a worker: train each case that standard input has, until it ends."""
-    from training.cluster import Cluster, Task  # noqa: PLC0415 - in workers alone, as TensorFlow
-    from training.collectives import Ring  # noqa: PLC0415
+    from training.distributed.cluster import Cluster, Task  # noqa: PLC0415 - in workers alone, as TensorFlow
+    from training.distributed.collectives import Ring  # noqa: PLC0415
 
     tasks = tuple(Task("worker", number, it) for number, it in enumerate(addresses))
     ring = Ring(Cluster(tasks, index))

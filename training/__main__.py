@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.columns import Schema
-    from training.distributed import Team
+    from training.distributed.team import Team
     from training.evaluate import Metrics
     from training.flags import Order
     from training.run import Published
@@ -64,9 +64,9 @@ def _obey(order: Order) -> int:
     if order.cluster is None:
         return _lead(order)
     with chatter.hushed():
-        from training import distributed  # noqa: PLC0415 - not for one process
+        from training.distributed import team  # noqa: PLC0415 - not for one process
 
-        return distributed.follow(order) if order.cluster.index else _lead(order)
+        return team.follow(order) if order.cluster.index else _lead(order)
 
 
 def _lead(order: Order) -> int:
@@ -92,9 +92,9 @@ def _lead(order: Order) -> int:
 
 
 def _team(order: Order, made_from: fingerprint.Fingerprint, made: Path | None) -> Team | None:
-    from training import distributed  # noqa: PLC0415 - not for one process
+    from training.distributed import team  # noqa: PLC0415 - not for one process
 
-    return distributed.lead(order, made_from, made)
+    return team.lead(order, made_from, made)
 
 
 def _fingerprint(order: Order) -> fingerprint.Fingerprint:
@@ -198,7 +198,7 @@ def _leave(code: int) -> NoReturn:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if code > _SIGNALLED or "training.collectives" in sys.modules:
+    if code > _SIGNALLED or "training.distributed.collectives" in sys.modules:
         os._exit(code)
     sys.exit(code)
 

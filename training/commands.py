@@ -179,9 +179,9 @@ def _describe(given: argparse.Namespace) -> int:
     from training import chatter  # noqa: PLC0415 - heavy, like all below
 
     with chatter.hushed():
-        from training import describing  # noqa: PLC0415
+        from training.elsewhere import command  # noqa: PLC0415
 
-        for line in describing.describe(given):
+        for line in command.describe(given):
             print(line)
     return 0
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from training import cluster, recipe
+from training import recipe
+from training.distributed import cluster
 from training.errors import ClusterError, RecipeError
 from training.rules import Rules
 

@@ -16,7 +16,8 @@ import pytest
 
 from service import contract as contracts
 from tests.servers import ROOT, free_port, running_service
-from training import cluster, flags
+from training import flags
+from training.distributed import cluster
 from training.errors import CompareError
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ SILENT = f"aborted by: Error reported from {task(2)}: Some are unhealthy (silent
     ],
 )
 def test_lost_worker_is_named(said, told):
-    from training import collectives
+    from training.distributed import collectives
 
     workers = cluster.of_flags("a:1,b:2,c:3", 1)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.servers import free_port
-from training import cluster, rendezvous
+from training.distributed import cluster, rendezvous
 from training.errors import ClusterError
 
 FACTS = {"--epochs": 3, "the table": "of 12 bytes"}

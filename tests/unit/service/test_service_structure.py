@@ -107,10 +107,10 @@ def test_training_and_lessons_know_nothing_of_the_service_but_the_seam():
 
     assert {it for it in ours if it[1] != "service.contract"} == {
         # What describes a network from elsewhere has the service run it.
-        ("training/describing.py", "service.network"),
-        ("training/describing.py", "service.errors"),
-        ("training/elsewhere.py", "service.network"),
-        ("training/elsewhere.py", "service.errors"),
+        ("training/elsewhere/command.py", "service.network"),
+        ("training/elsewhere/command.py", "service.errors"),
+        ("training/elsewhere/describing.py", "service.network"),
+        ("training/elsewhere/describing.py", "service.errors"),
     }
 
 

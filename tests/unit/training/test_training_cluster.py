@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from training import cluster, flags
-from training.cluster import Task
+from training import flags
+from training.distributed import cluster
+from training.distributed.cluster import Task
 from training.errors import ClusterError
 
 TWO = ["10.0.0.1:2222", "[::1]:2223"]
@@ -142,7 +143,7 @@ def test_flags_count_more_than_the_environment():
 
 
 def test_worker_says_so_if_the_chief_ends_without_a_version():
-    from training import distributed
+    from training.distributed import team
     from training.errors import WorkerLostError
 
     class Lost:
@@ -158,4 +159,4 @@ def test_worker_says_so_if_the_chief_ends_without_a_version():
     )
 
     with pytest.raises(ClusterError, match=r"worker 0 \(a:1\), the chief, ended without a version"):
-        distributed._outcome(order, Lost())
+        team._outcome(order, Lost())

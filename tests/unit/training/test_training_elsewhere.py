@@ -12,8 +12,9 @@ from service import contract
 from service.errors import InvalidRequest
 from service.settings import REMOTE_PROTOCOLS
 from tests.unit.service.fakes import spec
-from training import commands, elsewhere
-from training.elsewhere import Wanted
+from training import commands
+from training.elsewhere import describing
+from training.elsewhere.describing import Wanted
 from training.errors import DescribeError, TableError
 from training.own import Place
 
@@ -50,7 +51,7 @@ def described(tmp_path):
         path = tmp_path / "table.csv"
         (table() if frame is None else frame).to_csv(path, index=False)
         wanted = {"target": "price"} | wanted
-        return elsewhere.describe_network(
+        return describing.describe_network(
             network or Summing(), Wanted("mine", Place(path, said), **wanted)
         )
 
@@ -136,13 +137,13 @@ def test_a_description_is_written_beside_what_is_there_and_vouches_for_it(descri
     version = tmp_path / "mine" / "1"
     version.mkdir(parents=True)
     (version / "saved_model.pb").write_bytes(b"a network")
-    elsewhere.write(described(), version)
+    describing.write(described(), version)
     told = contract.read(version)
 
     assert {contract.SAVED_MODEL, contract.GOLDEN, contract.BACKGROUND} <= told.files.keys()
     contract.verify(version, told)
     assert len(contract.read_held_out(version).truths) == 200
-    elsewhere.write(described(table().drop(columns="price"), target=""), version)
+    describing.write(described(table().drop(columns="price"), target=""), version)
     assert contract.HELD_OUT not in contract.read(version).files
     contract.verify(version, contract.read(version))
     assert [it.name for it in version.parent.iterdir()] == ["1"]

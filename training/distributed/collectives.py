@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import tensorflow as tf
 
-from training.cluster import VARIABLE
+from training.distributed.cluster import VARIABLE
 from training.errors import ClusterError, WorkerLostError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.cluster import Cluster, Task
+    from training.distributed.cluster import Cluster, Task
 
 _START_S: Final = 300.0
 # Whom TensorFlow's message is about: who sent no heartbeat, else who gave no answer; what one

@@ -19,7 +19,7 @@ from training.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from training.cluster import Cluster, Task
+    from training.distributed.cluster import Cluster, Task
 
 _POLL_S: Final = 0.2
 _ANSWER_S: Final = 5.0

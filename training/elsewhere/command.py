@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from service import contract, network
 from service.errors import HearthError
-from training import elsewhere, flags
-from training.elsewhere import Wanted
+from training import flags
+from training.elsewhere import describing
+from training.elsewhere.describing import Wanted
 from training.errors import DescribeError, TableError
 from training.own import Place
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from service.network import Asked
-    from training.elsewhere import Described
+    from training.elsewhere.describing import Described
 
 
 def describe(given: argparse.Namespace) -> Iterator[str]:
@@ -40,8 +41,8 @@ def describe(given: argparse.Namespace) -> Iterator[str]:
         asked, version = _behind(given)
         _require_room(version, force=given.force)
     name = given.name or (version.parent.name if version.name.isdecimal() else version.name)
-    described = elsewhere.describe_network(asked, _wanted(given, name))
-    elsewhere.write(described, version)
+    described = describing.describe_network(asked, _wanted(given, name))
+    describing.write(described, version)
     yield from _said(described)
     yield f"Described {version / contract.CONTRACT}"
 

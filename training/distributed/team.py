@@ -1,4 +1,4 @@
-"""One training by several workers, put together.
+"""The workers of one training, and what each does when.
 
 Every worker reads its own part of the table and computes its own part of each gradient. The
 chief does all that is done once: it says whether anything is to be trained, keeps checkpoints,
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from training import fingerprint, reading, rendezvous
+from training import fingerprint, reading
+from training.distributed import rendezvous
 from training.engine.group import exchange
 from training.errors import ClusterError, WorkerLostError
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from training.checkpoint import Checkpoints
-    from training.cluster import Cluster
-    from training.collectives import Ring
+    from training.distributed.checkpoint import Checkpoints
+    from training.distributed.cluster import Cluster
+    from training.distributed.collectives import Ring
     from training.flags import Order
     from training.table import Table
 
@@ -111,7 +112,7 @@ def _meet(order: Order, made: str = "") -> str:
 
 
 def _ring(order: Order) -> Ring:
-    from training.collectives import Ring  # noqa: PLC0415 - TensorFlow, when all are there
+    from training.distributed.collectives import Ring  # noqa: PLC0415 - TensorFlow, when all are there
 
     return Ring(_cluster(order))
 
@@ -138,7 +139,7 @@ def _outcome(order: Order, ring: Ring) -> str:
 
 
 def _checkpoints(order: Order, made_from: str, ring: Ring) -> Checkpoints:
-    from training.checkpoint import Checkpoints  # noqa: PLC0415 - TensorFlow
+    from training.distributed.checkpoint import Checkpoints  # noqa: PLC0415 - TensorFlow
 
     return Checkpoints(order.model, made_from, ring)
 

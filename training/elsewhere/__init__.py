@@ -1,0 +1,1 @@
+"""Contracts for networks that were trained elsewhere."""
