@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socketserver
-import threading
 from typing import TYPE_CHECKING
 
 import dns.flags
@@ -12,6 +11,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+from tests.servers import in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +61,5 @@ class _Handler(socketserver.BaseRequestHandler):
 def running_name_server() -> Iterator[NameServer]:
     """Run one."""
     server = NameServer()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with in_a_thread(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from socketserver import BaseServer
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 100.0
@@ -135,6 +137,19 @@ def running(command: Sequence[str], url: str, ready: str | None) -> Iterator[Ser
         finally:
             _stop(server)
         _check_exit(server)
+
+
+@contextlib.contextmanager
+def in_a_thread(server: BaseServer) -> Iterator[None]:
+    """Run a server of this process's own, and end it afterwards."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def fetch(url: str, data: bytes | None = None) -> Answer:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kubernetes_validate
 import yaml
+
+from tests.servers import in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,14 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
 def running_api_server(version: str) -> Iterator[ApiServer]:
     """Run one."""
     server = ApiServer(version)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with in_a_thread(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @functools.cache

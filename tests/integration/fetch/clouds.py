@@ -17,13 +17,15 @@ import hashlib
 import json
 import re
 import ssl
-import threading
+from abc import ABC, abstractmethod
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from tests.servers import in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +81,7 @@ class Cloud(ThreadingHTTPServer):
         """A client that has left is no news."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler, ABC):
     """What the three have in common."""
 
     server: Cloud
@@ -95,8 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.query = {key: it[0] for key, it in parse_qs(place.query).items()}
         self.answer(unquote(place.path))
 
+    @abstractmethod
     def answer(self, path: str) -> None:
-        raise NotImplementedError
+        """Answer a GET."""
 
     def is_known(self) -> bool:
         return self.headers["Authorization"] == f"Bearer {self.server.token}"
@@ -383,14 +386,8 @@ class Hub(_Handler):
 def cloud(handler: type[_Handler], certified: Certified) -> Iterator[Cloud]:
     """Run one of them, with this certificate if it has any."""
     server = Cloud(handler, certified)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with in_a_thread(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _first(path: str) -> str:

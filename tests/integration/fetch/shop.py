@@ -10,6 +10,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.servers import in_a_thread
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -79,12 +81,8 @@ class _Handler(SimpleHTTPRequestHandler):
 def shop(folder: Path) -> Iterator[Shop]:
     """Serve a folder."""
     server = Shop(folder)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.ended.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with in_a_thread(server):
+        try:
+            yield server
+        finally:
+            server.ended.set()
