@@ -14,7 +14,17 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from service import contract
-from training import chatter, commands, fingerprint, flags, labels, publish, reading, signing
+from training import (
+    chatter,
+    commands,
+    fingerprint,
+    flags,
+    labels,
+    publish,
+    reading,
+    signing,
+    stopping,
+)
 from training.errors import NotChosenError, TableError, TrainingError
 
 if TYPE_CHECKING:
@@ -204,6 +214,7 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    stopping.insist()
     try:
         _leave(main(sys.argv[1:]))
     except SystemExit as stop:

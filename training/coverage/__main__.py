@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from training import table
+from training import stopping, table
 from training.coverage import page
 from training.coverage.study import Study, study
 from training.errors import TableError, TrainingError
@@ -99,4 +99,5 @@ def _measure(given: argparse.Namespace) -> list[Study]:
 
 
 if __name__ == "__main__":
+    stopping.insist()
     sys.exit(main())

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from training import stopping
 from training.errors import TrainingError
 from training.experiments import page, work
 from training.experiments.crossvalidation import Plan
@@ -152,4 +153,5 @@ def _order(given: argparse.Namespace) -> Order:
 
 
 if __name__ == "__main__":
+    stopping.insist()
     sys.exit(main(sys.argv[1:]))
