@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -83,7 +84,8 @@ class Processes:
             else:
                 return
             finally:
-                pool.shutdown(cancel_futures=True)
+                with _undisturbed():  # a second Ctrl-C would leave processes that wait for ever
+                    pool.shutdown(cancel_futures=True)
         raise TableError(
             f"processes died {_DEATHS} times in a row at {again[0].file.place} or after it: is "
             "there too little memory?"
@@ -124,11 +126,22 @@ def _done(
 def _submit(
     pool: ProcessPoolExecutor, job: Job, unit: Unit, taken: dict[Future[Done], Unit]
 ) -> None:
+    with _undisturbed():  # the first begins the processes, which are not to hear it either
+        try:
+            taken[pool.submit(score_unit, job, unit)] = unit
+        except BrokenProcessPool:
+            taken[Future()] = unit  # it is to be done again too
+            raise
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait until this is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        taken[pool.submit(score_unit, job, unit)] = unit
-    except BrokenProcessPool:
-        taken[Future()] = unit  # it is to be done again too
-        raise
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:

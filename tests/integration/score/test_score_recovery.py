@@ -121,6 +121,23 @@ def test_interrupted_run_says_how_to_go_on(
     assert not (output / "_scored.json").exists()
 
 
+def test_ctrl_c_twice_ends_a_run_and_its_processes_without_a_traceback(
+    table: Path, housing_models: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    line = arguments(table, output, housing_models, 2)
+    with subprocess.Popen(
+        line, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        wait_until(lambda: written(output) >= 1, "a unit written")
+        for _ in range(2):  # a terminal sends it to all of them
+            os.killpg(run.pid, signal.SIGINT)
+        said = run.communicate(timeout=60)[1]
+
+    assert run.returncode == 130
+    assert "Traceback" not in said
+
+
 # The most that a process has ever held, from the system: what its parent held counts elsewhere.
 PEAK = """
 import re, sys
