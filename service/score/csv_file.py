@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,7 +66,7 @@ class CsvFile:
             begin = len(head)
         text = _header_text(place, head[:begin].removeprefix(_MARK))
         delimiter = max(_DELIMITERS, key=text.count)
-        names = next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
+        names = _header(place, text, delimiter)
         return cls(place, tuple(it.strip() for it in names), delimiter, begin, size)
 
     @property
@@ -121,11 +122,26 @@ class CsvFile:
 
     def _parsed_leniently(self, content: bytes, wanted: Sequence[str]) -> Any:
         """Records of any number of fields, bytes that are no UTF-8 replaced."""
-        lines = io.StringIO(content.decode(errors="replace"), newline="")
-        records = [it for it in csv.reader(lines, delimiter=self.delimiter) if it]
+        text = content.decode(errors="replace")
+        records = [it for it in _records(io.StringIO(text, newline=""), self.delimiter) if it]
         places = [self.names.index(it) for it in wanted]
         columns = [[it[place] if place < len(it) else "" for it in records] for place in places]
         return pa.table([pa.array(it, pa.string()) for it in columns], list(wanted))
+
+
+def _records(lines: io.StringIO, delimiter: str) -> Iterator[list[str]]:
+    """Records with fields of any length, as Arrow reads them."""
+    csv.field_size_limit(sys.maxsize)
+    return csv.reader(lines, delimiter=delimiter)
+
+
+def _header(place: Place, text: str, delimiter: str) -> list[str]:
+    try:
+        return next(_records(io.StringIO(text), delimiter), [])
+    except csv.Error as error:
+        raise TableError(
+            f"{place} is no CSV: its first line has a carriage return without a line feed"
+        ) from error
 
 
 def _header_text(place: Place, line: bytes) -> str:

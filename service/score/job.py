@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.score import versions
+from service.score.errors import TableError
 from service.score.journal import Done, Journal
 from service.score.scorer import REASONS, Scorer
 from service.score.tables import ARROW
@@ -119,7 +120,7 @@ def _written(job: Job, unit: Unit, path: Path, scorer: Scorer) -> _Counts:
         bad = _BadRows(job.journal, unit.number, stack)
         for batch in _batches(job, unit, scorer):
             scored = scorer.score(batch)
-            kept = [_kept(batch, it) for it in job.kept]
+            kept = [_kept(unit.file.place, batch, it) for it in job.kept]
             writer.write(pa.record_batch([*kept, *scored.arrays()], schema=schema))
             bad.write(scored.reasons, counts.rows)
             counts = counts.with_chunk(scored)
@@ -131,14 +132,20 @@ def _batches(job: Job, unit: Unit, scorer: Scorer) -> Iterator[Any]:
     return unit.file.read(unit.start, unit.stop, wanted, job.batch_rows)
 
 
-def _kept(batch: Any, field: Any) -> Any:
-    """A column as it is written: of the first file's type."""
+def _kept(place: Place, batch: Any, field: Any) -> Any:
+    """A column of a file as it is written: of the first file's type."""
     column = batch.column(batch.schema.get_field_index(field.name))
     if column.type.equals(field.type):
         return column
     if pa.types.is_string(column.type) and pa.types.is_floating(field.type):
         return _numbers(column, field.type)
-    return pc.cast(column, field.type)
+    try:
+        return pc.cast(column, field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise TableError(
+            f"{place}: column {field.name} holds {column.type}, and in the first file "
+            f"{field.type}: {error}"
+        ) from error
 
 
 def _numbers(texts: Any, kind: Any) -> Any:

@@ -108,11 +108,23 @@ class Journal:
             return
         path = Path(self.folder.path)
         path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.ExitStack() as stack:
+            try:
+                _lock(path, stack)
+            except (BlockingIOError, FileNotFoundError) as error:
+                raise TableError(f"{self.folder} is being written by another run") from error
             yield
-        except BlockingIOError as error:
-            raise TableError(f"{self.folder} is being written by another run") from error
-        finally:
-            os.close(handle)
+
+
+def _lock(folder: Path, stack: contextlib.ExitStack) -> None:
+    """Keep a folder until a stack is left.
+
+    Raises:
+        BlockingIOError: Another process has it.
+        FileNotFoundError: One had it, and has removed it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, handle)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if not os.path.samestat(folder.stat(), os.fstat(handle)):
+        raise FileNotFoundError(folder)

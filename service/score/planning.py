@@ -19,7 +19,7 @@ from service.score.journal import Journal
 from service.score.places import Place
 from service.score.scorer import columns_of, lacking, outputs_of, signature_of
 from service.score.tables import ARROW, CSV, FORMATS, NAMED, PARQUET, Limits, Table, open_table
-from service.score.writing import GROUP_BYTES
+from service.score.writing import GROUP_BYTES, check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,10 +122,11 @@ def planned(table: str, output: str, version: Path, options: Options) -> Run:
     signature_of(contract, options.level)
     source, target = Place.of(table), Place.of(output)
     found = open_table(source)
-    if source.contains(target) or target.contains(source):
+    if any(it.contains(target) or target.contains(it) for it in (source, *found.places)):
         raise TableError(f"{target} is the input, or in it: give the output another place")
     form, is_file = _form(target, options)
     kept = _kept(found, contract, options, form)
+    check_columns(kept, form)
     limits, processes = _limits(kept, contract, options)
     folder = target.beside(".parts") if is_file else target
     # What is read again at once, to be joined, need not be encoded first.
@@ -216,12 +217,9 @@ def _width(kind: Any) -> int:
 
 
 def _plan(table: Table, source: Place, version: Path, job: Job) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for it in table.files:
-        digest.update(f"{it.place.path} {it.place.mark()}\n".encode())
     return {
         "table": source.path,
-        "content": digest.hexdigest(),
+        "content": table.mark(),
         "version": str(version),
         "contract": hashlib.sha256((version / CONTRACT).read_bytes()).hexdigest(),
         "level": job.level,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from service.score.engines import Engine
     from service.score.journal import Done
+    from service.score.places import Place
     from service.score.tables import Limits
 
 SUMMARY: Final = "_scored.json"
@@ -112,7 +113,7 @@ def score(
             _drop_if_nothing_is_done(run)
             raise
         result = _finished(run, done, sum(it.rows for it in earlier.values()))
-    run.job.journal.folder.remove()
+        _workshop(run).remove()
     return result
 
 
@@ -190,7 +191,12 @@ def _all_done(
 def _drop_if_nothing_is_done(run: Run) -> None:
     """Leave nothing of a run that has come to nothing, so that another may begin."""
     if not run.job.journal.done():
-        (run.job.parts if run.is_file else run.job.journal.folder).remove()
+        _workshop(run).remove()
+
+
+def _workshop(run: Run) -> Place:
+    """The folder that is there for the run alone."""
+    return run.job.parts if run.is_file else run.job.journal.folder
 
 
 class _Shown:
@@ -216,6 +222,8 @@ def _check_rows(run: Run, done: Mapping[int, Done]) -> None:
     rows = sum(it.rows for it in done.values())
     size = sum(it.size for it in done.values())
     whole = run.table.rows
+    if run.table.is_local and run.table.mark() != run.plan["content"]:
+        raise TableError("the table has changed while it was scored: begin anew with --restart")
     if size != run.table.size or (whole is not None and rows != whole):
         raise TableError(f"{run.target} would have {rows} rows, the table {whole or 'others'}")
 
@@ -233,9 +241,7 @@ def _finished(run: Run, done: list[Done], earlier: int) -> Result:
         str(run.target), sum(it.rows for it in done), bad, str(place) if bad else None,
         next((it.example for it in done if it.bad), ""), earlier, str(run.job.version),
     )  # fmt: skip
-    if run.is_file:
-        run.job.parts.remove()
-    else:
+    if not run.is_file:
         summary = {**run.plan, **vars(result)}
         content = json.dumps(summary, indent=1).encode()
         (run.target / SUMMARY).write(content, run.job.journal.drafts)

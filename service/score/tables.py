@@ -6,6 +6,7 @@ batches of an Arrow file, some bytes of a CSV file that end where a record ends.
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -130,6 +131,16 @@ class Table:
     format: str
 
     @property
+    def places(self) -> list[Place]:
+        """Where the files are."""
+        return [it.place for it in self.files]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine."""
+        return self.files[0].place.is_local
+
+    @property
     def schema(self) -> Any:
         """The columns of the first file, which the others have too."""
         return self.files[0].schema
@@ -144,6 +155,17 @@ class Table:
     def size(self) -> int:
         """What the units' sizes add up to."""
         return sum(it.size for it in self.files)
+
+    def mark(self) -> str:
+        """A text that is another when a file's content is.
+
+        Raises:
+            OSError: A file is gone.
+        """
+        digest = hashlib.sha256()
+        for it in self.places:
+            digest.update(f"{it.path} {it.mark()}\n".encode())
+        return digest.hexdigest()
 
     def units(self, limits: Limits) -> Iterator[Unit]:
         """Cut it into units, in the order of its rows."""

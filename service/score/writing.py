@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from service.score.errors import TableError
 from service.score.tables import ARROW, CSV, PARQUET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 # Rows and bytes that are written together: what a reader reads or skips at once.
@@ -21,6 +24,35 @@ _COMMA, _LINE_END, _MARK, _NOTHING = (
     pa.scalar(it, pa.large_string()) for it in (",", "\n", '"', "")
 )
 ENDINGS: Final = {PARQUET: ".parquet", CSV: ".csv", ARROW: ".arrow"}
+
+
+def check_columns(schema: Any, form: str) -> None:
+    """Make sure, before anything is done, that a format can hold some columns.
+
+    Args:
+        schema: The columns.
+        form: One of ``tables.FORMATS``.
+
+    Raises:
+        TableError: One of them is of a type that it cannot hold.
+    """
+    for field in schema:
+        try:
+            _HELD[form](field)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise TableError(
+                f"column {field.name} holds {field.type}, which {form} cannot: keep others, or "
+                "write another format"
+            ) from error
+
+
+def _hold_in_parquet(field: Any) -> None:
+    file: Any = parquet.ParquetWriter(io.BytesIO(), pa.schema([field]))
+    file.close()
+
+
+def _hold_in_csv(field: Any) -> None:
+    _field(pa.array([], field.type))
 
 
 class Writer:
@@ -55,9 +87,11 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        if kind is None:
-            self._flush()
-        self._file.close()
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._file.close()
 
     def write(self, batch: Any) -> None:
         """Write a record batch of the schema's columns."""
@@ -95,11 +129,17 @@ class _Csv:
         """Write rows."""
         for batch in table.to_batches():
             if batch.num_rows:
-                self._write(batch.columns)
+                self._write_rows(batch)
 
     def close(self) -> None:
         """Write the rest."""
         self._file.close()
+
+    def _write_rows(self, batch: Any) -> None:
+        try:
+            self._write(batch.columns)
+        except pa.ArrowInvalid as error:  # of bytes alone: all else has a text
+            raise TableError(f"a column of bytes holds what is no text for csv: {error}") from error
 
     def _write(self, columns: list[Any]) -> None:
         fields = [_field(it) for it in columns]
@@ -118,9 +158,7 @@ def _field(column: Any) -> Any:
     """A column as the texts of CSV fields."""
     array = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     texts = pc.fill_null(pc.cast(array, pa.large_string()), "")
-    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
-        return texts
-    if not _has_any(texts, _TO_QUOTE):
+    if pa.types.is_primitive(array.type) or not _has_any(texts, _TO_QUOTE):
         return texts
     needed = pc.match_substring_regex(texts, f"[{_TO_QUOTE.decode()}]")
     doubled = pc.replace_substring(texts, '"', '""')
@@ -138,6 +176,11 @@ def _joined(*texts: Any) -> Any:
     return pc.binary_join_element_wise(*texts, _NOTHING)
 
 
+_HELD: Final[Mapping[str, Callable[[Any], None]]] = {
+    PARQUET: _hold_in_parquet,
+    CSV: _hold_in_csv,
+    ARROW: lambda _: None,
+}
 _FILES: Final = {
     PARQUET: _parquet,
     ARROW: pa.ipc.new_file,

@@ -266,6 +266,18 @@ def test_changed_table_or_version_does_not_go_on(table, model, tmp_path):
         scored(table, tmp_path / "out", model)
 
 
+def test_table_that_changes_while_it_is_scored_is_not_called_complete(table, model, tmp_path):
+    class Meanwhile(Adding):
+        def run(self, job: Any, units: Any) -> Any:
+            for it in super().run(job, units):
+                os.utime(table, ns=(0, it.number))
+                yield it
+
+    with pytest.raises(TableError, match="the table has changed while it was scored"):
+        scored(table, tmp_path / "out", model, Meanwhile())
+    assert not (tmp_path / "out/_scored.json").exists()
+
+
 def test_two_runs_do_not_write_one_output(table, model, tmp_path):
     class Meanwhile(Adding):
         def run(self, job: Any, units: Any) -> Any:
@@ -320,6 +332,59 @@ def test_output_is_not_the_input_nor_in_it(table, model, tmp_path):
     for output in (table, tmp_path, tmp_path / "houses.parquet/x"):
         with pytest.raises(TableError, match="is the input, or in it"):
             scored(table, output, model)
+
+
+def test_output_is_none_of_the_files_that_a_pattern_stands_for(table, model, tmp_path):
+    before = table.read_bytes()
+
+    with pytest.raises(TableError, match=r"houses.parquet is the input, or in it"):
+        scored(tmp_path / "*.parquet", table, model)
+    assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "said"),
+    [
+        (pa.array([{"a": 1}]), "o.csv", r"column x holds struct<a: int64>, which csv cannot"),
+        (pa.array([[1]]), "o.csv", r"column x holds list<.*>, which csv cannot"),
+        (
+            pa.array([(1, 2, 3)], pa.month_day_nano_interval()),
+            "o.parquet",
+            "column x holds month_day_nano_interval, which parquet cannot",
+        ),
+        (pa.array([b"\xff"]), "o.csv", "a column of bytes holds what is no text for csv"),
+    ],
+)
+def test_column_that_a_format_cannot_hold_is_said(model, tmp_path, column, name, said):
+    rows = pa.table({"RM": [1.0], "AGE": [1.0], "LSTAT": [1.0], "x": column})
+    feather.write_feather(rows, tmp_path / "t.arrow")
+
+    with pytest.raises(TableError, match=said):
+        scored(tmp_path / "t.arrow", tmp_path / name, model)
+    scored(tmp_path / "t.arrow", tmp_path / name, model, keep="none")
+    assert names(tmp_path) == ["models", name, "t.arrow"]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.binary()])
+def test_texts_of_any_type_are_quoted_in_csv(model, tmp_path, kind):
+    text = 'a, "b"\n'
+    rows = pa.table({"RM": [1.0], "AGE": [1.0], "LSTAT": [1.0], "x": pa.array([text], kind)})
+    feather.write_feather(rows, tmp_path / "t.arrow")
+
+    scored(tmp_path / "t.arrow", tmp_path / "o.csv", model, keep=["x"])
+
+    with (tmp_path / "o.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["x", "price"], [text, "3"]]
+
+
+def test_column_of_another_type_in_a_later_file_is_said(model, tmp_path):
+    (tmp_path / "t").mkdir()
+    for name, value in (("a", 1), ("b", "one")):
+        rows = pa.table({"RM": [1.0], "AGE": [1.0], "LSTAT": [1.0], "x": [value]})
+        parquet.write_table(rows, tmp_path / "t" / name)
+
+    with pytest.raises(TableError, match=r"t/b: column x holds string, and in the first file int"):
+        scored(tmp_path / "t", tmp_path / "out", model)
 
 
 def test_run_that_comes_to_nothing_leaves_nothing(model, tmp_path):

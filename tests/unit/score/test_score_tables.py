@@ -132,6 +132,16 @@ def test_csv_record_of_another_width_is_kept(tmp_path):
     ]
 
 
+def test_csv_field_of_any_length_is_read(tmp_path):
+    long = "x" * 200_000
+    (tmp_path / "t").write_text(f"a,{long}\n1\n2,{long}\n")
+
+    assert read(opened(tmp_path / "t"), "a", long, limits=Limits(1, 10, 10)) == [
+        {"a": "1", long: ""},
+        {"a": "2", long: long},
+    ]
+
+
 def test_csv_bytes_that_are_no_text_are_replaced(tmp_path):
     (tmp_path / "t").write_bytes(b"a,b\n1,\xff\n")
 
@@ -182,6 +192,7 @@ def test_object_store_is_read_by_its_url():
     [
         ("t.csv", b"", "is empty"),
         ("t.csv", b"\x89PNG\r\n\x1a\n\0\0", "is neither Parquet nor Arrow nor CSV in UTF-8"),
+        ("t.csv", b"a,b\r1,2\r", "is no CSV: its first line has a carriage return"),
         ("t.csv", gzip.compress(b"a\n1\n", mtime=0), "is packed: unpack it first"),
         ("t.parquet", b"PAR1 and no more", "is not Parquet"),
         ("t.arrow", b"ARROW1 and no more", "is not an Arrow file"),
