@@ -1,13 +1,14 @@
 """The way to the servers: addresses, TLS, and what gRPC itself does about servers that fail.
 
 References:
-    github.com/grpc/grpc/blob/master/doc/service_config.md; grpc/proposal A6 (retries) and A17
-    (health checking by the client).
+    github.com/grpc/grpc/blob/master/doc/service_config.md, and PROTOCOL-HTTP2.md (metadata);
+    grpc/proposal A6 (retries) and A17 (health checking by the client).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FLAG: Final = "--remote_config_file"
+_NAME: Final = re.compile(r"(?!grpc-)[0-9a-z_.-]+(?<!-bin)", re.ASCII)
 
 # A prediction may be asked for twice. UNAVAILABLE: nobody was reached, or the connection ended.
 # CANCELLED: the server had just begun to stop. NOT_FOUND: this server has not the version, which
@@ -138,8 +140,13 @@ def open_channel(servers: Sequence[str], access: Access) -> grpc.Channel:
 
 
 def _pair(name: str, value: str) -> tuple[str, str]:
-    if not name or not name.isascii() or name != name.lower() or not value.isprintable():
-        raise InvalidRequest(f"{_FLAG}: metadata {name!r} must be of lower-case ASCII, one line")
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"{_FLAG}: metadata {name!r} must be of a-z, 0-9, '.', '_' and '-', and neither begin "
+            "with grpc- nor end with -bin, which are gRPC's own"
+        )
+    if not (value.isascii() and value.isprintable()):
+        raise InvalidRequest(f"{_FLAG}: metadata {name!r} must be one line of ASCII")
     return name, value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 
 import grpc
 import pytest
@@ -170,6 +171,14 @@ def test_a_key_that_is_taken_back_turns_readiness_and_a_new_one_is_waited_for(
             write_keys(keys, KEYS["front"])
         wait_until(lambda: front.post(PREDICT, HOUSE).status == 200, "it is let in again")
         wait_until(lambda: front.get("/readyz").status == 200, "it is ready again")
+        write_keys(keys, KEYS["stranger"])
+        try:
+            wait_until(lambda: front.post(PREDICT, HOUSE).status == 503, "it is not let in")
+            remote(KEYS["stranger"])
+            front.process.send_signal(signal.SIGHUP)  # reads the file again
+            wait_until(lambda: front.post(PREDICT, HOUSE).status == 200, "it has the new key")
+        finally:
+            write_keys(keys, KEYS["front"])
         log = front.output()
     port = server.grpc.rpartition(":")[2]
     assert port not in answer.text

@@ -144,7 +144,12 @@ def test_how_servers_are_asked_is_read_with_its_files(tmp_path):
         ('{"authority_file": "/nowhere"}', "cannot be read"),
         ('{"key_file": "x"}', "go together"),
         ('{"server_name": "x"}', "authority_file is missing"),
-        ('{"metadata": {"Key": "x"}}', "lower-case"),
+        ('{"metadata": {"Key": "x"}}', "'Key' must be of a-z"),
+        ('{"metadata": {"a key": "x"}}', "'a key' must be of a-z"),
+        ('{"metadata": {"key-bin": "x"}}', "'key-bin' must be of a-z"),
+        ('{"metadata": {"grpc-timeout": "1S"}}', "'grpc-timeout' must be of a-z"),
+        ('{"metadata": {"key": "caf\u00e9"}}', "'key' must be one line of ASCII"),
+        ('{"metadata": {"key": "a\\nb"}}', "'key' must be one line of ASCII"),
     ],
 )
 def test_how_servers_are_asked_is_refused_where_it_makes_no_sense(tmp_path, text, said):
