@@ -134,7 +134,7 @@ class _Thread:
 def _strategy() -> Any:
     """The strategy of ``TF_CONFIG``: waits for all workers, and no thread of Python's runs then.
 
-    Whoever waits for one that has gone since they met ends with a traceback.
+    All have loaded it by now. Whoever waits for one that has gone since ends with a traceback.
     """
     tf.config.set_visible_devices([], "GPU")  # one replica a worker: NumPy trains
     known = tf.distribute.experimental

@@ -8,6 +8,7 @@ fail with one that is different by numbers that do not fit.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from training.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from training.distributed.cluster import Cluster, Task
 
@@ -25,33 +26,44 @@ _POLL_S: Final = 0.2
 _ANSWER_S: Final = 5.0
 _MOST_BYTES: Final = 1_000_000
 _REACH: Final = "reach"
+_LOADED: Final = "loaded"
+# How long TensorFlow may take to load.
+_LOAD_S: Final = 300.0
 
 Facts = dict[str, Any]
 
 
-def meet(cluster: Cluster, facts: Mapping[str, Any], wait_s: float, verdict: str = "") -> str:
-    """Wait until all workers are there.
+def meet(
+    cluster: Cluster,
+    facts: Mapping[str, Any],
+    wait_s: float,
+    verdict: str = "",
+    load: Callable[[], object] = lambda: None,
+) -> str:
+    """Wait until all workers are there and, where the chief has no verdict, have loaded.
 
     Args:
         cluster: All of them.
         facts: What they must have alike, by name; JSON.
         wait_s: How long to wait, s.
-        verdict: What the chief has to tell all.
+        verdict: What the chief has to tell all; empty where they are to train.
+        load: Loads what takes long, and may fail, before they do.
 
     Returns:
         What the chief told.
 
     Raises:
-        ClusterError: One has not come, is not reached, or has something else than the chief.
+        ClusterError: One has not come, is not reached, has something else than the chief, or has
+            ended while it loaded.
     """
     addresses = ", ".join(it.address for it in cluster.tasks)
     told = {"the workers": addresses, **facts}
     ends = time.monotonic() + wait_s
     try:
         if cluster.index == 0:
-            problems = _lead(cluster, told, ends, verdict)
+            problems = _lead(cluster, told, ends, verdict, load)
         else:
-            verdict, problems = _follow(cluster, told, ends)
+            verdict, problems = _follow(cluster, told, ends, load)
     except TimeoutError as missing:
         raise ClusterError(
             f"after {wait_s:g} s of waiting (--worker_wait_s) {missing} has not come: start the "
@@ -62,7 +74,9 @@ def meet(cluster: Cluster, facts: Mapping[str, Any], wait_s: float, verdict: str
     return verdict
 
 
-def _lead(cluster: Cluster, facts: Facts, ends: float, verdict: str) -> list[str]:
+def _lead(
+    cluster: Cluster, facts: Facts, ends: float, verdict: str, load: Callable[[], object]
+) -> list[str]:
     """Hear all others, and tell them what is wrong: nothing, if all is well."""
     others = set(range(1, len(cluster.tasks)))
     come: dict[int, tuple[socket.socket, Facts]] = {}
@@ -80,7 +94,28 @@ def _lead(cluster: Cluster, facts: Facts, ends: float, verdict: str) -> list[str
         problems = problems or _reach(cluster, [it for it, _ in come.values()])
         for connection, _ in come.values():
             _say(connection, [verdict, problems])
+        if not (verdict or problems):
+            load()
+            problems = _loaded(cluster, {number: come[number][0] for number in sorted(come)})
     return problems
+
+
+def _loaded(cluster: Cluster, connections: Mapping[int, socket.socket]) -> list[str]:
+    """Hear from all others that they have loaded, and let all go on; who has ended meanwhile."""
+    problems = []
+    for number, connection in connections.items():
+        try:
+            _read(connection, _LOAD_S)
+        except (OSError, ValueError):
+            problems.append(_gone(cluster.tasks[number]))
+    for connection in connections.values():
+        with contextlib.suppress(OSError):
+            _say(connection, problems)
+    return problems
+
+
+def _gone(task: Task) -> str:
+    return f"{task} has ended while TensorFlow was loaded: its own output says why"
 
 
 def _reach(cluster: Cluster, connections: Sequence[socket.socket]) -> list[str]:
@@ -131,19 +166,30 @@ def _hear(connection: socket.socket) -> tuple[int, Facts]:
         return 0, {}
 
 
-def _follow(cluster: Cluster, facts: Facts, ends: float) -> tuple[str, list[str]]:
+def _follow(
+    cluster: Cluster, facts: Facts, ends: float, load: Callable[[], object]
+) -> tuple[str, list[str]]:
     """Tell the chief what this one has; give what it answers when all have come.
 
     Raises:
         TimeoutError: It did not; with its name.
     """
-    with _listen(cluster.me):
-        while (left := ends - time.monotonic()) > 0:
-            try:
-                with socket.create_connection(_place(cluster.chief), min(left, _ANSWER_S)) as chief:
-                    return _ask(chief, cluster, facts, ends)
-            except (OSError, ValueError):
-                time.sleep(_POLL_S)
+    with _listen(cluster.me), ExitStack() as stack:
+        chief, verdict, problems = _asked(cluster, facts, ends, stack)
+        if not (verdict or problems):
+            problems = _load(chief, cluster, load)
+    return verdict, problems
+
+
+def _asked(
+    cluster: Cluster, facts: Facts, ends: float, stack: ExitStack
+) -> tuple[socket.socket, str, list[str]]:
+    while (left := ends - time.monotonic()) > 0:
+        try:
+            chief = socket.create_connection(_place(cluster.chief), min(left, _ANSWER_S))
+            return stack.enter_context(chief), *_ask(chief, cluster, facts, ends)
+        except (OSError, ValueError):
+            time.sleep(_POLL_S)
     raise TimeoutError(str(cluster.chief) + ", the chief, or one that it waits for,")
 
 
@@ -157,6 +203,17 @@ def _ask(
         said = _read(chief, 2 * _ANSWER_S * len(cluster.tasks))
     verdict, problems = said
     return verdict, problems
+
+
+def _load(chief: socket.socket, cluster: Cluster, load: Callable[[], object]) -> list[str]:
+    """Load, and hear from the chief that all have."""
+    load()
+    try:
+        _say(chief, _LOADED)
+        problems: list[str] = _read(chief, _LOAD_S * len(cluster.tasks))
+    except (OSError, ValueError):
+        return [_gone(cluster.chief)]
+    return problems
 
 
 def _differences(task: Task, told: Facts, facts: Facts) -> Iterator[str]:

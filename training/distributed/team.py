@@ -108,11 +108,15 @@ def _meet(order: Order, made: str = "") -> str:
     """Wait for all workers; give what the chief tells them: the version that is made already."""
     workers = _cluster(order)
     print(f"This is {workers.me}, of {len(workers.tasks)}: waiting for the others.", flush=True)
-    return rendezvous.meet(workers, _facts(order), order.worker_wait_s, made)
+    return rendezvous.meet(workers, _facts(order), order.worker_wait_s, made, _load)
+
+
+def _load() -> None:
+    from training.distributed import collectives  # noqa: F401, PLC0415 - TensorFlow, when all are there
 
 
 def _ring(order: Order) -> Ring:
-    from training.distributed.collectives import Ring  # noqa: PLC0415 - TensorFlow, when all are there
+    from training.distributed.collectives import Ring  # noqa: PLC0415 - it is loaded now
 
     return Ring(_cluster(order))
 

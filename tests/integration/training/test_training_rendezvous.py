@@ -68,6 +68,29 @@ def test_chief_names_who_has_not_come():
     assert f"{three[0].chief}, the chief, or one that it waits for, has not come" in told[1]
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_who_ends_while_it_loads_is_named_at_once(lost):
+    three = clusters(3)
+
+    class OutOfMemoryError(Exception):
+        """What ends a worker here."""
+
+    def one(mine: cluster.Cluster) -> str:
+        def load() -> None:
+            if mine.index == lost:
+                raise OutOfMemoryError
+
+        with pytest.raises((ClusterError, OutOfMemoryError)) as ended:
+            rendezvous.meet(mine, FACTS, 20, load=load)
+        return str(ended.value)
+
+    with ThreadPoolExecutor(3) as threads:
+        told = list(threads.map(one, three))
+
+    said = f"{three[0].tasks[lost]} has ended while TensorFlow was loaded"
+    assert [said in it for it in told] == [it != lost for it in range(3)]
+
+
 def test_worker_waits_for_a_chief_that_comes_later():
     pair = clusters(2)
     with ThreadPoolExecutor(1) as threads:
