@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
-from client._errors import InvalidRequest, NotFound
+from client._errors import Denied, InvalidRequest, NotFound
+from client._rates import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 _NEVER_FOLDED: Final = 100_000
 
-# One version: model, version, state, error, unit, and its metrics on the test rows.
+_LABELS: Final = "hearth_model_label_workers"
+
+# One version: model, version, labels, state, error, unit, and its metrics on the test rows.
 Version: TypeAlias = "dict[str, Any]"
 
 
@@ -32,7 +35,9 @@ def versions(client: Client) -> list[Version]:
     except (InvalidRequest, NotFound):
         names = [client.model]
     owners = [replace(client, model=name, version=None, label=None) for name in names]
-    return [_version(owner, status) for owner in owners for status in owner.status()]
+    found = [_version(owner, status) for owner in owners for status in owner.status()]
+    labels = _labels(client)
+    return [{**it, "labels": labels.get((it["model"], str(it["version"])), [])} for it in found]
 
 
 def show(found: Sequence[Version], stream: TextIO) -> None:
@@ -41,7 +46,7 @@ def show(found: Sequence[Version], stream: TextIO) -> None:
     from rich.table import Table  # noqa: PLC0415  only this table pays for it
 
     table = Table(box=None, pad_edge=False)
-    for name in ("model", "version", "state", "test MSE", "test MAE", "unit", "error"):
+    for name in ("model", "version", "labels", "state", "test MSE", "test MAE", "unit", "error"):
         is_number = name == "version" or name.startswith("test")
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for version in found:
@@ -63,6 +68,20 @@ def _version(client: Client, status: VersionStatus) -> Version:
     }
 
 
+def _labels(client: Client) -> dict[tuple[str, str], list[str]]:
+    """Labels by model and version, as the metrics tell; none where the server shows us none."""
+    try:
+        samples = parse(client.metrics())
+    except (Denied, InvalidRequest, NotFound):
+        return {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for (name, pairs), workers in sorted(samples.items()):
+        if name == _LABELS and workers > 0:
+            it = dict(pairs)
+            found.setdefault((it["model"], it["version"]), []).append(it["label"])
+    return found
+
+
 def _contract(client: Client, status: VersionStatus) -> Contract | None:
     """An answering version's contract, where it has one."""
     if not status.is_available:
@@ -78,6 +97,7 @@ def _cells(version: Version) -> list[str]:
     return [
         version["model"],
         str(version["version"]),
+        ", ".join(version["labels"]),
         version["state"],
         *("" if value is None else f"{value:.2f}" for value in metrics),
         version["unit"] or "",

@@ -42,6 +42,7 @@ class FakeHearth:
         self.versions = {2: "END", 3: "AVAILABLE"}
         self.describes = True
         self.upper = 100
+        self.metrics = ""
 
     def send(self, request):
         self.requests.append(request)
@@ -50,6 +51,8 @@ class FakeHearth:
             if isinstance(answer, Exception):
                 raise answer
             return answer
+        if self.metrics and request.url.endswith("/metrics"):
+            return Response(200, {}, self.metrics.encode())
         status, document = self.answer(request)
         return Response(status, {"x-request-id": "abc"}, json.dumps(document).encode())
 

@@ -171,6 +171,16 @@ def test_models_for_machines_are_json(run):
     assert found[0]["test"] == {"mse": 24.0, "mae": 3.25}
 
 
+def test_models_are_shown_with_their_labels(run, hearth):
+    gauge = 'hearth_model_label_workers{{label="{}",model="{}",version="{}"}} {}\n'
+    told = [("stable", "housing", 3, 2), ("a b", "housing", 3, 1), ("old", "housing", 3, 0)]
+    told += [("last", "housing", 2, 1), ("stable", "castle", 2, 1)]
+    hearth.metrics = "".join(gauge.format(*it) for it in told)
+    found = json.loads(run("models", "--json")[1])
+    assert [it["labels"] for it in found] == [["a b", "stable"], ["last"]]
+    assert "  3  a b, stable  AVAILABLE  " in run("models")[1]
+
+
 def test_models_of_a_server_that_does_not_list_them_are_the_one_asked_for(run, hearth):
     hearth.describes = False
     assert run("models")[1].splitlines()[1].split() == ["housing", "3", "AVAILABLE"]
