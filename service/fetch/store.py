@@ -19,6 +19,7 @@ _ALIASES: Final = {"gcs": "gs"}  # as fsspec calls it too, and obstore does not
 _WEB: Final = frozenset({"http", "https"})
 _CHUNK_BYTES: Final = 8 * 2**20
 _TIMEOUT: Final = "3600s"  # of one request: a large file takes its time
+_SILENCE: Final = "60s"  # in which a store that has something to send sends some of it
 _MOST_TRIES: Final = 1000  # the time is what limits them
 _REASON_CHARACTERS: Final = 500
 # Variables by which stores are told of an endpoint of one's own.
@@ -100,7 +101,11 @@ class _Objects:
         scheme, _, place = self.url.partition("://")
         self._store: Any = from_url(
             f"{_ALIASES.get(scheme, scheme)}://{place}",
-            client_options={"timeout": _TIMEOUT, "allow_http": _is_plain(self.url)},
+            client_options={
+                "timeout": _TIMEOUT,
+                "read_timeout": _SILENCE,
+                "allow_http": _is_plain(self.url),
+            },
             retry_config={
                 "max_retries": _MOST_TRIES,
                 "retry_timeout": timedelta(seconds=retry_s),

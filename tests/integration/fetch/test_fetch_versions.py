@@ -13,6 +13,7 @@ import fsspec
 import pytest
 
 from service.contract import CONTRACT, checksums
+from service.fetch import store
 from service.fetch.__main__ import main
 from service.fetch.store import open_store
 from service.fetch.version import Fetcher
@@ -155,6 +156,16 @@ def test_a_file_that_never_comes_whole_is_told_and_the_rest_kept_for_the_next_tr
     assert main([source, str(destination), AT_ONCE]) == 0
     assert_same(destination / "10", kept / "10")
     assert "/housing/10/saved_model.pb" not in server.asked
+
+
+def test_a_server_that_falls_silent_is_given_up(server, destination, capsys, monkeypatch):
+    monkeypatch.setattr(store, "_SILENCE", "0.5s")
+    server.held.add("/model.tflite")
+
+    assert main([f"{server.url}/housing", str(destination), AT_ONCE]) == 1
+    assert seen(destination) == set()
+    assert f"{server.url}/housing/10/model.tflite: " in capsys.readouterr().err
+    server.ended.set()
 
 
 def test_a_version_that_vanishes_halfway_is_told(kept, server, destination, capsys):
