@@ -59,7 +59,7 @@ def test_a_crash_fails_only_the_requests_in_flight(service, message):
         counts.append(answered(service))
     tell("a crash", f"{len(clients.failures)} of {len(clients.asked)} requests lost, "
          f"back in {back_s - killed_s:.1f} s")  # fmt: skip
-    # Under way when it was killed or on a connection in its queue, or the next one on its connection.
+    # Under way when it was killed, in its queue, or the next one on its connection.
     failed = [it for it in clients.asked if it.status != 200]
     assert sum(it.began_s > gone_s for it in failed) <= len(clients.clients)
     assert all(it.began_s < back_s for it in failed)
