@@ -60,6 +60,10 @@ def main(arguments: Sequence[str]) -> int:
 def answer(order: Order, console: Console) -> int:
     """Have the questions worked on, show how far they are, and write the answers."""
     rows, _ = work.training_rows(order)
+    if order.plan.folds > len(rows.frame):
+        raise TrainingError(
+            f"--folds is {order.plan.folds}, more than the {len(rows.frame)} training tracts"
+        )
     stores = {name: work.open_store(order, name) for name in order.questions}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__name__])

@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from tests.servers import ROOT
 from training.columns import OPEN
 from training.engine import initial
+from training.errors import TrainingError
 from training.experiments import answers, crossvalidation, models, page, pictures, questions
+from training.experiments.__main__ import answer
 from training.experiments.crossvalidation import Outcome, Plan, Result
 from training.experiments.questions import SOURCE, descent, key, size, subset
+from training.experiments.work import Order
 from training.split import Rows
 
 SEEDS, FOLDS, MEAN_MAE = 5, 5, 6.5
@@ -213,6 +218,23 @@ def test_standard_error_worked_out_by_hand():
 
     assert gap == (2.5, pytest.approx((5 / 3 * 1.25) ** 0.5), 4, 4)
     assert not gap.clear
+
+
+def test_more_folds_than_rows_are_refused_before_anything_is_stored(tmp_path):
+    order = Order(
+        data=ROOT / "data/boston_housing.csv",
+        storage=f"sqlite:///{tmp_path}/studies.db",
+        questions=("network",),
+        plan=Plan(folds=405),
+        jobs=1,
+        grace_s=30,
+        report=tmp_path / "index.html",
+        docs=None,
+    )
+
+    with pytest.raises(TrainingError, match="--folds is 405, more than the 404 training tracts"):
+        answer(order, Console())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folds_hold_out_every_row_once():
