@@ -134,6 +134,9 @@ class Place:
 
         Yields:
             The file to write, on this machine.
+
+        Raises:
+            OSError: It cannot be written; names this place.
         """
         folder = Path(drafts.path if self.is_local else tempfile.gettempdir())
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,6 +144,10 @@ class Place:
         try:
             yield draft
             self._take(draft)
+        except OSError as error:
+            if error.filename is None and error.strerror is not None:
+                error.filename = str(self)  # a full disk does not say where
+            raise
         finally:
             draft.unlink(missing_ok=True)
 

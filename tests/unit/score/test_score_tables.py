@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 from typing import TYPE_CHECKING
@@ -225,6 +226,14 @@ def test_several_formats_in_one_folder_are_refused(tmp_path):
 def test_what_is_not_there_is_said(url, said):
     with pytest.raises(TableError, match=said):
         opened(url)
+
+
+def test_disk_that_is_full_is_told_with_the_file_that_it_does_not_hold(tmp_path):
+    place, drafts = (Place.of(f"{tmp_path}/{it}") for it in ("o.csv", "drafts"))
+
+    with pytest.raises(OSError, match=r"device: '.*o\.csv'"), place.replacing(drafts):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list((tmp_path / "drafts").iterdir()) == []
 
 
 def test_folder_without_files_holds_no_table(tmp_path):
