@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from service.score.engines import Engine
     from service.score.journal import Done
-    from service.score.places import Place
     from service.score.tables import Limits
 
 SUMMARY: Final = "_scored.json"
@@ -113,7 +112,7 @@ def score(
             _drop_if_nothing_is_done(run)
             raise
         result = _finished(run, done, sum(it.rows for it in earlier.values()))
-        _workshop(run).remove()
+        _clean_up(run)
     return result
 
 
@@ -137,6 +136,7 @@ def _begun(run: Run, *, restart: bool) -> dict[int, Done]:
 
 def _cleared(run: Run) -> None:
     """Remove what earlier runs wrote, and nothing else."""
+    (run.job.journal.folder / "done").remove()
     folder = run.job.parts
     for name in folder.names():
         stem, ending = posixpath.splitext(name)
@@ -144,7 +144,7 @@ def _cleared(run: Run) -> None:
         ours = number.isdigit() and ending in ENDINGS.values()
         if ours or name in {SUMMARY, BAD_ROWS}:
             (folder / name).remove()
-    for kept in ("plan.json", "done", "bad", "drafts"):
+    for kept in ("bad", "drafts", "plan.json"):
         (run.job.journal.folder / kept).remove()
 
 
@@ -191,12 +191,21 @@ def _all_done(
 def _drop_if_nothing_is_done(run: Run) -> None:
     """Leave nothing of a run that has come to nothing, so that another may begin."""
     if not run.job.journal.done():
-        _workshop(run).remove()
+        _clean_up(run)
 
 
-def _workshop(run: Run) -> Place:
-    """The folder that is there for the run alone."""
-    return run.job.parts if run.is_file else run.job.journal.folder
+def _clean_up(run: Run) -> None:
+    """Remove what was there for the run alone.
+
+    Notes go before what they tell of, and the plan after it: whoever is killed meanwhile has left a
+    run to go on with.
+    """
+    journal, parts = run.job.journal, run.job.parts
+    (journal.folder / "done").remove()
+    if run.is_file:
+        for name in parts.names() - {WORK}:
+            (parts / name).remove()
+    (parts if run.is_file else journal.folder).remove()
 
 
 class _Shown:

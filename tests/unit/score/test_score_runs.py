@@ -148,6 +148,49 @@ def test_unit_whose_part_is_gone_or_whose_note_is_missing_is_done_again(table, m
     assert prices(tmp_path / "out") == SUMS
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_run_killed_at_any_removal_is_gone_on_with(model, tmp_path, monkeypatch, restart):
+    rows = {"RM": [1.0, 99.0, 2.0, 99.0] * 2, "AGE": [1.0] * 8, "LSTAT": [1.0] * 8}
+    parquet.write_table(pa.table(rows), tmp_path / "t.parquet", row_group_size=4)
+    was_killed, removals = True, 0
+
+    while was_killed:
+        output = tmp_path / f"{removals}.parquet"
+        with pytest.raises(Died):
+            scored(tmp_path / "t.parquet", output, model, Adding(dies_at=1))
+        with monkeypatch.context() as patch:
+            let_die(patch, removals)
+            try:
+                scored(tmp_path / "t.parquet", output, model, restart=restart)
+            except Died:
+                removals += 1
+            else:
+                was_killed = False
+        scored(tmp_path / "t.parquet", output, model)
+
+        assert prices(output) == [3, None, 4, None] * 2
+        there = [it for it in names(tmp_path) if it.startswith(output.stem + ".")]
+        assert there == [output.name, f"{output.name}.bad_rows.csv"]
+
+    assert removals > 10
+
+
+def let_die(patch: pytest.MonkeyPatch, removals: int) -> None:
+    """Let this process, as it were, die when it removes something after so many removals."""
+    left = iter(range(removals))
+
+    def dying(remove: Any) -> Any:
+        def one(*arguments: Any, **options: Any) -> None:
+            if next(left, None) is None:
+                raise Died
+            remove(*arguments, **options)
+
+        return one
+
+    for it in ("unlink", "remove", "rmdir"):
+        patch.setattr(os, it, dying(getattr(os, it)))
+
+
 def test_drafts_of_a_run_that_died_leave_nothing_behind(table, model, tmp_path):
     with pytest.raises(Died):
         scored(table, tmp_path / "out", model, Adding(dies_at=1))
