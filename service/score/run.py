@@ -136,13 +136,14 @@ def _begun(run: Run, *, restart: bool) -> dict[int, Done]:
 
 def _cleared(run: Run) -> None:
     """Remove what earlier runs wrote, and nothing else."""
-    (run.job.journal.folder / "done").remove()
     folder = run.job.parts
+    for claim in (folder / SUMMARY, run.job.journal.folder / "done"):
+        claim.remove()  # before what it tells of
     for name in folder.names():
         stem, ending = posixpath.splitext(name)
         number = stem.removeprefix(run.job.part_prefix)
         ours = number.isdigit() and ending in ENDINGS.values()
-        if ours or name in {SUMMARY, BAD_ROWS}:
+        if ours or name == BAD_ROWS:
             (folder / name).remove()
     for kept in ("bad", "drafts", "plan.json"):
         (run.job.journal.folder / kept).remove()

@@ -175,6 +175,23 @@ def test_run_killed_at_any_removal_is_gone_on_with(model, tmp_path, monkeypatch,
     assert removals > 10
 
 
+def test_folder_is_not_called_complete_after_a_restart_was_killed(
+    table, model, tmp_path, monkeypatch
+):
+    for removals in range(6):
+        output = tmp_path / str(removals)
+        scored(table, output, model)
+        with monkeypatch.context() as patch:
+            let_die(patch, removals)
+            with pytest.raises(Died):
+                scored(table, output, model, restart=True)
+
+        if (output / "_scored.json").exists():
+            assert prices(output) == SUMS
+        scored(table, output, model, restart=True)
+        assert prices(output) == SUMS
+
+
 def let_die(patch: pytest.MonkeyPatch, removals: int) -> None:
     """Let this process, as it were, die when it removes something after so many removals."""
     left = iter(range(removals))
