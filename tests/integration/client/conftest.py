@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             self.write(*answer())
 
     def write(self, status, document, headers=None):
-        body = json.dumps(document).encode()
+        body = (document if isinstance(document, str) else json.dumps(document)).encode()
         self.send_response(status)
         for name, value in {"X-Request-Id": "req-1", **(headers or {})}.items():
             self.send_header(name, value)
@@ -133,6 +133,8 @@ class Handler(BaseHTTPRequestHandler):
 def answer_get(state, path):
     routes = {"/livez": {"status": "ok"}, "/readyz": {"status": "ok"}}
     routes["/v1/models"] = {"models": ["housing"]}
+    labelled = f'label="stable",model="housing",version="{state.version}"'
+    routes["/metrics"] = f"hearth_model_label_workers{{{labelled}}} 1\n"
     for base in ("/v1/models/housing", f"/v1/models/housing/versions/{state.version}"):
         routes[f"{base}/contract"] = contract()
     if not state.describes:
