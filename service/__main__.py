@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -75,7 +76,8 @@ def _run(settings: Settings, read: Callable[[], Settings], folder: Path) -> int:
 
     def announce() -> None:
         if not settings.quiet:
-            print(welcome(settings, models), flush=True)
+            with contextlib.suppress(OSError):  # a full disk, or nobody reads it
+                print(welcome(settings, models), flush=True)
 
     try:
         Server(settings, agreement, read_again, announce).run()

@@ -437,6 +437,8 @@ def check_files(settings: Settings) -> None:
 
 def _check_kept(settings: Settings) -> None:
     """Make sure that what is to be kept of requests can be."""
+    if settings.audit_log_file is not None:
+        _check_file("--audit_log_file", settings.audit_log_file)
     if settings.request_log_format == PARQUET and not parquet.is_installed():
         raise InvalidRequest("--request_log_format=parquet needs the package pyarrow")
     if settings.request_log_folder is not None:
@@ -449,6 +451,13 @@ def _check_kept(settings: Settings) -> None:
             raise InvalidRequest(
                 f"--feedback_folder: {settings.feedback_folder / FILE} cannot be used: {error}"
             ) from error
+
+
+def _check_file(flag: str, file: Path) -> None:
+    try:
+        file.open("a").close()
+    except OSError as error:
+        raise InvalidRequest(f"{flag}: {file} cannot be written: {error.strerror}") from error
 
 
 def _check_folder(flag: str, folder: Path) -> None:

@@ -16,7 +16,7 @@ from service.crashes import Crashes
 from service.http.master import Master
 from service.monitoring import metrics
 from service.process import Process
-from service.rpc.server import beside
+from service.unix_socket import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from service.rpc.reflection import GuardedReflection
+from service.unix_socket import beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,11 +157,6 @@ class RpcServer:
                     await servicer.set(name, status.SERVING if ready else status.NOT_SERVING)
                 told = ready
             await asyncio.sleep(_HEALTH_POLL_S)
-
-
-def beside(path: Path) -> Path:
-    """Where a process makes a Unix socket before it takes its place."""
-    return path.with_name(f"{path.name}.{os.getpid()}")
 
 
 def _path_of(address: str) -> Path | None:
