@@ -478,7 +478,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         SystemExit: Help was asked for, and printed.
     """
     serve, flags = platforms.without_serve(arguments)
-    given = vars(_parser().parse_args(flags))
+    given = _given(flags)
     values = _from_environment(environment, given["model_name"])
     values |= _from_platform(platforms.told(environment, serve=serve), given)
     for knob in knobs():
@@ -495,6 +495,16 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     _check_request_log(settings)
     _check_remote(settings)
     return settings
+
+
+def _given(flags: Sequence[str]) -> dict[str, str | None]:
+    """What is given for each flag, if anything."""
+    try:
+        return vars(_parser().parse_args(flags))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"a file of flags is no UTF-8: {error}") from error
+    except RecursionError as error:
+        raise SettingsError("a file of flags stands for itself") from error
 
 
 def _check_ports(settings: Settings) -> None:

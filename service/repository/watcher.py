@@ -50,6 +50,8 @@ class ConfigFile:
                 agreement.follow(parse_config(text))
         except (OSError, UnicodeDecodeError, InvalidRequest) as error:
             _log.error("%s is not followed: %s", self._path, error)
+            if isinstance(error, OSError):
+                self._text = ""  # it may be no fault of the file's
 
 
 class Watcher:
@@ -110,9 +112,14 @@ class Watcher:
         return True
 
     def _watch(self) -> None:
+        told = ""
         while not self._stopped.wait(_AGREEMENT_POLL_S):
             try:
                 self.look()
-            except Exception:  # noqa: BLE001 - logged with its trace
+            except Exception as error:  # noqa: BLE001 - logged with its trace
                 # The thread must go on: without it no version would ever be swapped again.
-                _log.exception("the models could not be looked at")
+                if repr(error) != told:  # not ten times a second
+                    _log.exception("the models could not be looked at")
+                told = repr(error)
+            else:
+                told = ""

@@ -193,6 +193,20 @@ def test_a_file_of_flags_that_is_not_there_is_named(tmp_path):
         parse([f"@{tmp_path / 'flags'}"], {})
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"--quiet\xff", "a file of flags is no UTF-8"),
+        (b"@FILE", "a file of flags stands for itself"),
+    ],
+)
+def test_a_file_that_cannot_hold_flags_is_refused(tmp_path, content, message):
+    flags = tmp_path / "flags"
+    flags.write_bytes(content.replace(b"FILE", bytes(flags)))
+    with pytest.raises(SettingsError, match=message):
+        parse([f"@{flags}"], {})
+
+
 @pytest.mark.parametrize("flag", ["--port=1", "--rest_api_port=1", "--host=::1"])
 def test_an_address_needs_a_restart(flag):
     name = flag[2:].partition("=")[0]
