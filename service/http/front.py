@@ -195,7 +195,8 @@ class Front:
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         self._exchanges.end(exchange, response.status)
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-        await send({"type": "http.response.body", "body": response.body})
+        body = b"" if exchange.method == "HEAD" else response.body
+        await send({"type": "http.response.body", "body": body})
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         announced = _header(scope, b"content-length")

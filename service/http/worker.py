@@ -48,6 +48,8 @@ _SWITCH_S: Final = 0.0005
 _COLLECTOR: Final = (10_000, 20, 20)
 # Seconds between hand-overs of a worker's counts: so old may they be in another's scrape.
 _METRICS_S: Final = 0.25
+# Signals that Ctrl-C, a terminal that closes, or pkill send to every process.
+_THE_MASTERS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
@@ -172,6 +174,16 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             self._expect_head()
         return goes_on
 
+    def _handle_h1c_exception(self, error: Exception) -> bool:
+        """Answer what the parser stumbles over; so it does over a length of 5,000 digits."""
+        if super()._handle_h1c_exception(error):
+            return True
+        if not isinstance(error, ValueError):
+            return False
+        self._send_error_response(400, "Invalid number")
+        self._close_transport()
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._connections.discard(self)
@@ -267,9 +279,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         return self.asgi  # type: ignore[no-any-return]
 
     def init_signals(self) -> None:
-        """Set gunicorn's handlers; Ctrl-C in a terminal reaches all, but the master decides."""
+        """Set gunicorn's handlers; what is sent to all processes is for the master alone."""
         super().init_signals()
-        self.loop.add_signal_handler(signal.SIGINT, lambda: None)
+        for number in _THE_MASTERS:
+            self.loop.add_signal_handler(number, lambda: None)
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: end in order."""
