@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import resource
 import selectors
 import time
@@ -116,6 +117,17 @@ def test_who_never_reads_holds_up_nobody(service, honest_ms):
             deaf.settimeout(0)
             flood(deaf, head("GET", "/openapi.json"))
         beside(service, "20 clients never read", honest_ms)
+
+
+def test_who_never_reads_a_large_file_takes_no_thread_from_health(service):
+    with ExitStack() as stack:
+        for _ in range(4 * (os.cpu_count() or 1) + 1):
+            deaf = stack.enter_context(connect(service.url))
+            # One fits into the network's buffers.
+            deaf.sendall(head("GET", "/report/housing/1/index.html") * 20)
+        for _ in range(20):
+            assert service.get("/livez").status == 200
+            assert service.get("/metrics").status == 200
 
 
 def test_a_flood_of_pipelined_requests_is_answered_in_turns(service, honest_ms):
