@@ -494,6 +494,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     _check_parallelism(settings)
     _check_request_log(settings)
     _check_remote(settings)
+    _check_tokens(settings)
     return settings
 
 
@@ -544,6 +545,13 @@ def _check_remote(settings: Settings) -> None:
             "--remote_servers runs no model here: leave out --find_model, --verify_versions_with "
             "and --executor"
         )
+
+
+def _check_tokens(settings: Settings) -> None:
+    # Somebody believes that tokens are asked for.
+    for name in ("jwt_issuer", "jwt_audience"):
+        if getattr(settings, name) and not settings.jwt_keys:
+            raise SettingsError(f"--{name} is given without --jwt_keys")
 
 
 def knobs() -> list[Field[Any]]:

@@ -258,7 +258,9 @@ def _room(wanted: int) -> int:
     """How many connections there may be: as many as are wanted, or the files allow."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return wanted if most == resource.RLIM_INFINITY else min(wanted, most - _OTHER_FILES)
+    if most == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(most - _OTHER_FILES, most // 2))
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types

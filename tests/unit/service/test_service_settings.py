@@ -116,6 +116,11 @@ def test_something_must_be_served():
     assert given("--port=0").rest_api_port == 8501
 
 
+@pytest.mark.parametrize("name", ["jwt_issuer", "jwt_audience"])
+def test_who_asks_for_tokens_says_whose_keys_sign_them(name):
+    assert refusal(f"--{name}=x") == f"--{name} is given without --jwt_keys"
+
+
 def test_rest_and_grpc_cannot_share_a_port():
     assert refusal("--port=8501") == "--port is 8501, which is the port of REST too"
 
