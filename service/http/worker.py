@@ -363,9 +363,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         tls = self.process.tls_context()
         for socket in self.sockets:
             listener = Listener(
-                *(self.loop, socket.sock, lambda: Connection(self)),
-                tls=tls,
+                *(socket.sock, lambda: Connection(self)),
+                tls=None if tls is None else (tls, self.process.settings.header_timeout_s),
                 connections=self.connections,
+                most=self.most_connections,
                 log=self.log,
             )
             await listener.start(self.cfg.backlog)
