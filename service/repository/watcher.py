@@ -21,6 +21,8 @@ _log: Final = logging.getLogger("hearth.repository")
 
 # Seconds between looks at the agreement: a reload waits for the slowest worker.
 _AGREEMENT_POLL_S: Final = 0.1
+# Seconds after which the same problem is told of again.
+_TELL_AGAIN_S: Final = 60.0
 
 
 class ConfigFile:
@@ -112,14 +114,13 @@ class Watcher:
         return True
 
     def _watch(self) -> None:
-        told = ""
+        told, again_s = "", 0.0
         while not self._stopped.wait(_AGREEMENT_POLL_S):
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - logged with its trace
                 # The thread must go on: without it no version would ever be swapped again.
-                if repr(error) != told:  # not ten times a second
+                now_s = time.monotonic()
+                if repr(error) != told or now_s > again_s:  # not ten times a second
                     _log.exception("the models could not be looked at")
-                told = repr(error)
-            else:
-                told = ""
+                    told, again_s = repr(error), now_s + _TELL_AGAIN_S
