@@ -29,6 +29,7 @@ def _send_again(dropped: UnraisableHookArgs) -> None:
     if number is None:
         sys.__unraisablehook__(dropped)
         return
-    again = threading.Timer(_AGAIN_S, signal.raise_signal, [number])
+    main = threading.main_thread().ident
+    again = threading.Timer(_AGAIN_S, signal.pthread_kill, [main, number])
     again.daemon = True
     again.start()

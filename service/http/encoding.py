@@ -87,5 +87,5 @@ def pack(body: bytes, accepted: str) -> tuple[bytes, str]:
     name = max(("gzip", "deflate"), key=quality)
     if quality(name) <= 0:
         return body, ""
-    packed = gzip.compress(body, _LEVEL) if name == "gzip" else zlib.compress(body, _LEVEL)
+    packed = gzip.compress(body, _LEVEL, mtime=0) if name == "gzip" else zlib.compress(body, _LEVEL)
     return packed, name

@@ -9,6 +9,7 @@ columns, decide on the verdict.
 from __future__ import annotations
 
 import hashlib
+import weakref
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -36,8 +37,6 @@ PARTS: Final = 12
 LEVEL: Final = 0.001
 # Rows a bin, in the mean, below which a comparison says nothing.
 _LEAST_ROWS_A_BIN: Final = 5
-# Versions whose training is at hand; of others it is read from the contract again.
-_MOST_VERSIONS: Final = 256
 # What stands around a column's bins: too small, too great, no number.
 _BELOW, _ABOVE, _MISSING = 0, -2, -1
 
@@ -209,7 +208,10 @@ class Column:
 class _Reference:
     """The training of one version, and what was counted since; without columns if unknown."""
 
-    def __init__(self, contract: Contract, window: Window, columns: Sequence[Column]) -> None:
+    def __init__(
+        self, version: ModelVersion, contract: Contract, window: Window, columns: Sequence[Column]
+    ) -> None:
+        self.version = weakref.ref(version)
         self.contract = contract
         self.window = window
         self.columns = columns
@@ -301,21 +303,21 @@ class Drift:
             return None
         known = self._references.get(place)
         if known is None or known.contract is not contract:
-            known = self._made(version.model, version.number, contract)
-            self._references[place] = known
-            if len(self._references) > _MOST_VERSIONS:
-                self._references.pop(next(iter(self._references)), None)
+            known = self._made(version, contract)
+            # What is served no longer is let go.
+            served = {at: it for at, it in self._references.items() if it.version() is not None}
+            self._references = served | {place: known}
         return known if known.columns else None
 
-    def _made(self, model: str, number: int, contract: Contract) -> _Reference:
+    def _made(self, version: ModelVersion, contract: Contract) -> _Reference:
         columns = _columns(contract)
         # Of another training under the same number nothing may be added up.
-        what = [model, number, [(it.name, it.training, it.categories) for it in columns]]
-        name = hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:32]
+        described = [(it.name, it.training, it.categories) for it in columns]
+        what = msgspec.json.encode([version.model, version.number, described])
+        name = hashlib.sha256(what).hexdigest()[:32]
         width = 1 + sum(it.width for it in columns)
-        return _Reference(
-            contract, Window(self._folder / name, width, self._window_s, PARTS), columns
-        )
+        window = Window(self._folder / name, width, self._window_s, PARTS)
+        return _Reference(version, contract, window, columns)
 
 
 def _columns(contract: Contract) -> list[Column]:

@@ -125,8 +125,18 @@ def _spread(values: NDArray[np.float64], bounds: Bounds) -> Spread:
 
 @dataclass(slots=True)
 class _Tally:
+    """What one thread counts.
+
+    Attributes:
+        thread: The thread.
+        counts: What it counts in, by label.
+        leaving: What was idle at the last look: nothing new finds it, but what the thread was just
+            putting down may be in it still.
+    """
+
     thread: threading.Thread
     counts: dict[Labels, _Counts] = field(default_factory=dict)
+    leaving: dict[Labels, _Counts] = field(default_factory=dict)
 
 
 class Tallies:
@@ -178,12 +188,19 @@ class Tallies:
         with self._lock:
             tallies = [(it, it.thread.is_alive()) for it in self._tallies]
             for tally, _ in tallies:
-                for labels, counts in list(tally.counts.items()):
-                    grown = counts.growth(labels, self._bounds, self._stage_bounds)
-                    if grown.whole.observed:
-                        yield grown
+                yield from self._grown(tally)
             # What a thread that has ended counted has been handed on for good.
             self._tallies = [tally for tally, alive in tallies if alive]
+
+    def _grown(self, tally: _Tally) -> Iterator[Growth]:
+        """What has grown in one tally; what has not is let go, as of versions that are gone."""
+        left, tally.leaving = tally.leaving, {}
+        for labels, counts in [*left.items(), *tally.counts.items()]:
+            grown = counts.growth(labels, self._bounds, self._stage_bounds)
+            if grown.whole.observed:
+                yield grown
+            elif tally.counts.get(labels) is counts:
+                tally.leaving[labels] = tally.counts.pop(labels)
 
     def _begin(self, labels: Labels) -> _Counts:
         if not hasattr(self._own, "counts"):

@@ -61,9 +61,10 @@ def answer(order: Order, console: Console) -> int:
     """Have the questions worked on, show how far they are, and write the answers."""
     rows, _ = work.training_rows(order)
     stores = {name: work.open_store(order, name) for name in order.questions}
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__name__])
     workers = [
-        multiprocessing.get_context("spawn").Process(target=work.work, args=(order,), daemon=True)
-        for _ in range(order.jobs)
+        context.Process(target=work.work, args=(order,), daemon=True) for _ in range(order.jobs)
     ]
     for worker in workers:
         worker.start()

@@ -126,11 +126,13 @@ def test_health_and_metrics_answer_under_overload(service):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    send(service, 600)
+    outcomes = send(service, 600)
     ended.set()
     watcher.join()
     tell("health under overload", f"slowest of {len(took)} answers {max(took) * 1000:.0f} ms")
-    assert max(took) < 1
+    # They wait for none of the requests that wait for one another.
+    accepted = [it.took_s for it in outcomes if it.status == 200]
+    assert percentile(took, 0.5) < percentile(accepted, 0.5) / 2
 
 
 def test_a_greedy_client_leaves_room_for_others(service):

@@ -10,45 +10,31 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 import pytest
 
 from tests import postgresql
+from tests.integration.training.setting_work import start
 from training.errors import StorageError
 from training.experiments.crossvalidation import Outcome, Result
 from training.experiments.questions import QUESTIONS, key
 from training.experiments.storage import Journal, storage
 from training.experiments.store import Store
 
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
 ROOT = Path(__file__).parents[3]
 QUESTION = QUESTIONS["network"]
 DEADLINE_S = 90
 
-# A process that notes each setting it computes in a file of its own, and takes its time.
-WORKER = """
-import json, sys, time
-from training.experiments.crossvalidation import Outcome, Result
-from training.experiments.questions import QUESTIONS
-from training.experiments.store import Store
-url, notes, pause_s, grace_s = sys.argv[1:]
-def compute(setting):
-    with open(notes, "a") as file:
-        print(json.dumps(setting, sort_keys=True), file=file, flush=True)
-    time.sleep(float(pause_s))
-    return Result((Outcome(0, 0, setting["width"] / 100, 9.0, 1),), (1.0,))
-Store(url, QUESTIONS["network"], "test", int(grace_s)).work(compute)
-"""
 
-
-def start(
-    url: str, notes: Path, pause_s: float, grace_s: int = 2, said: Path | None = None
-) -> subprocess.Popen[bytes]:
-    line = [sys.executable, "-c", WORKER, url, str(notes), str(pause_s), str(grace_s)]
-    if said is None:
-        return subprocess.Popen(line, cwd=ROOT)
-    with said.open("ab") as file:
-        return subprocess.Popen(line, cwd=ROOT, stderr=file)
+def ended(worker: BaseProcess) -> int | None:
+    """The exit code of one that ends by itself."""
+    worker.join(DEADLINE_S)
+    return worker.exitcode
 
 
 def noted(*files: Path) -> list[str]:
@@ -92,7 +78,7 @@ def test_three_processes_share_the_work_and_do_nothing_twice(tmp_path, shared):
     notes = [tmp_path / f"notes{number}" for number in range(3)]
     workers = [start(shared, it, 0.05) for it in notes]
 
-    assert [it.wait(DEADLINE_S) for it in workers] == [0, 0, 0]
+    assert [ended(it) for it in workers] == [0, 0, 0]
 
     assert sorted(noted(*notes)) == all_settings()
     results = Store(shared, QUESTION, "test").results()
@@ -105,12 +91,12 @@ def test_killed_work_goes_on_where_it_was(tmp_path, url):
     killed = start(url, notes, 1.0)
     wait_for(lambda: len(noted(notes)) == 4)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.wait(DEADLINE_S)
+    killed.join(DEADLINE_S)
     under_way = noted(notes)[-1]
 
     again = start(url, tmp_path / "second", 0.0)
 
-    assert again.wait(DEADLINE_S) == 0
+    assert ended(again) == 0
     assert sorted(Store(url, QUESTION, "test").results()) == all_settings()
     # The three that were done stay done; the one under way is done again; each other once.
     assert sorted(noted(notes)[:-1] + noted(tmp_path / "second")) == all_settings()
@@ -147,9 +133,9 @@ def test_others_do_what_a_killed_process_was_at(tmp_path, shared):
     other = start(shared, notes[1], 0.0)
     wait_for(lambda: noted(notes[1]))
     killed.kill()
-    killed.wait(DEADLINE_S)
+    killed.join(DEADLINE_S)
 
-    assert other.wait(DEADLINE_S) == 0
+    assert ended(other) == 0
 
     assert sorted(Store(shared, QUESTION, "test").results()) == all_settings()
     assert set(noted(notes[1])) == set(all_settings())
@@ -160,12 +146,12 @@ def test_process_that_was_held_too_long_drops_its_trial_and_goes_on(tmp_path, sh
     notes = [tmp_path / f"notes{number}" for number in range(2)]
     held = start(shared, notes[0], 1.0)
     wait_for(lambda: noted(notes[0]))
-    held.send_signal(signal.SIGSTOP)
+    os.kill(held.pid, signal.SIGSTOP)
     other = start(shared, notes[1], 0.0)
-    assert other.wait(DEADLINE_S) == 0
-    held.send_signal(signal.SIGCONT)
+    assert ended(other) == 0
+    os.kill(held.pid, signal.SIGCONT)
 
-    assert held.wait(DEADLINE_S) == 0
+    assert ended(held) == 0
     assert sorted(Store(shared, QUESTION, "test").results()) == all_settings()
 
 
@@ -207,7 +193,7 @@ def test_study_goes_on_when_its_server_has_come_back(tmp_path, server):
     under_way = noted(*notes)
     server.start()
 
-    assert [it.wait(DEADLINE_S) for it in workers] == [0, 0]
+    assert [ended(it) for it in workers] == [0, 0]
     assert len(under_way) < len(all_settings())
     assert sorted(noted(*notes)) == all_settings()  # nothing was lost, nothing done twice
     assert_sound(url)

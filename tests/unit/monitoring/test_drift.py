@@ -191,6 +191,20 @@ def test_another_training_under_the_same_number_begins_anew(drift):
     assert drift.report(second).rows == 2
 
 
+def test_what_is_served_no_longer_is_not_kept(drift):
+    gone = compared_version()
+    object.__setattr__(gone, "number", 1)
+    drift.observe([asked(gone, [[1, 2, 3]])])
+    del gone
+
+    served = compared_version()
+    object.__setattr__(served, "number", 2)
+    drift.observe([asked(served, [[1, 2, 3]] * 2)])
+
+    assert [number for _, number in drift._references] == [2]
+    assert drift.report(served).rows == 2
+
+
 def test_prometheus_is_told_the_same(drift):
     of = compared_version()
     batch = alike(1000)

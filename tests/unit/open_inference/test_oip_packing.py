@@ -33,3 +33,12 @@ def test_no_header_however_mangled_is_an_error(accepted):
 def test_gzip_is_taken_where_both_will_do():
     assert pack(LONG, "gzip, deflate")[1] == "gzip"
     assert pack(LONG, "deflate, gzip")[1] == "gzip"
+
+
+def test_an_answer_is_packed_alike_at_any_time(monkeypatch):
+    packed = []
+    for now_s in (1e9, 2e9):
+        monkeypatch.setattr("time.time", lambda now_s=now_s: now_s)
+        packed.append(pack(LONG, "gzip"))
+
+    assert packed[0] == packed[1]

@@ -29,6 +29,33 @@ def test_growth_is_what_came_since_the_last_time():
     assert (list(second.whole.buckets), second.rows) == ([0, 1, 0], 2)
 
 
+def test_labels_that_nobody_counts_by_any_more_are_let_go():
+    """Of a version that is gone nothing is kept, nor are the sheets of what it answered."""
+    tallies = Tallies((0.1,))
+    tallies.count(PREDICT, 0.05, 1, (0.01, 0.01, 0.01))
+    (tally,) = tallies._tallies
+
+    for _ in range(3):
+        list(tallies.growth())
+
+    assert (tally.counts, tally.leaving) == ({}, {})
+    tallies.count(PREDICT, 0.05)
+    assert [it.labels for it in tallies.growth()] == [PREDICT]
+
+
+def test_what_a_thread_was_putting_down_when_its_labels_were_let_go_is_handed_on():
+    tallies = Tallies((0.1,))
+    tallies.count(PREDICT, 0.05)
+    (tally,) = tallies._tallies
+    found = tally.counts[PREDICT]
+    assert [len(list(tallies.growth())) for _ in range(2)] == [1, 0]
+
+    found.whole[0] += 1
+
+    assert [it.whole.observed for it in tallies.growth()] == [1]
+    assert list(tallies.growth()) == []
+
+
 def test_what_the_first_stages_leave_is_the_last_ones():
     tallies = Tallies((1.0,), (0.01, 0.1))
     tallies.count(PREDICT, 0.5, 1, (0.005, 0.0, 0.2))
