@@ -469,12 +469,17 @@ def _check_folder(flag: str, folder: Path) -> None:
         raise InvalidRequest(f"{flag}: {folder} cannot be written: {error.strerror}") from error
 
 
-def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
+def initial_config(
+    settings: Settings,
+    folder: Path,
+    parse: Callable[[str], list[ModelConfig]] = parse_config,
+) -> list[ModelConfig]:
     """What the flags ask to serve.
 
     Args:
         settings: The knobs.
         folder: The folder that the workers share, for a link to a lone version.
+        parse: Reads a model config file.
 
     Raises:
         InvalidRequest: The model config file cannot be read, or makes no sense; or there
@@ -487,7 +492,7 @@ def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
             base_path = find_model(base_path, folder / "found")
         return [ModelConfig(settings.model_name, base_path)]
     try:
-        return parse_config(path.read_text())
+        return parse(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"--model_config_file: {path} cannot be read: {error}") from error
     except InvalidRequest as error:

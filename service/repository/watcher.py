@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from service.errors import InvalidRequest
 from service.repository.agreement import Served
-from service.repository.config import parse_config
+from service.repository.config import parse_change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ class ConfigFile:
         self._path = path
         self._interval_s = interval_s
         self._next_s = 0.0
-        self._text = ""
+        self._text: str | None = None
 
     def follow(self, agreement: Agreement) -> None:
         """If it has changed, ask for what it says; a bad file is logged and the old one kept."""
@@ -49,11 +49,11 @@ class ConfigFile:
             text = self._path.read_text()
             if text != self._text:
                 self._text = text
-                agreement.follow(parse_config(text))
+                agreement.follow(parse_change(text))
         except (OSError, UnicodeDecodeError, InvalidRequest) as error:
             _log.error("%s is not followed: %s", self._path, error)
             if isinstance(error, OSError):
-                self._text = ""  # it may be no fault of the file's
+                self._text = None  # it may be no fault of the file's
 
 
 class Watcher:

@@ -103,7 +103,11 @@ def spoiled(file: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", ["gone", "binary", "folder", "nonsense {", 'model_config_list { config { name: "x" } }']
+    "how",
+    [
+        *("gone", "binary", "folder", "nonsense {", 'model_config_list { config { name: "x" } }'),
+        *("", "# about to be written"),
+    ],
 )
 def test_a_file_that_cannot_be_followed_is_logged_and_the_old_state_kept(
     file, models, agreement, caplog, how
