@@ -172,7 +172,17 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._holds_part = not self._request_ready.is_set()
         if goes_on and self._holds_part:
             self._expect_head()
+            super()._resume_reading()
         return goes_on
+
+    def _resume_reading(self) -> None:
+        """Read on, unless much has come behind the request that was answered.
+
+        gunicorn would read a further piece for each answer, and copies all that it holds.
+        """
+        held = getattr(self._callback_parser, "_buffer", b"")
+        if len(held) <= self._max_buffer_size // 2:
+            super()._resume_reading()
 
     def _handle_h1c_exception(self, error: Exception) -> bool:
         """Answer what the parser stumbles over; so it does over a length of 5,000 digits."""

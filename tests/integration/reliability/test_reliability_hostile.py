@@ -8,7 +8,7 @@ import os
 import resource
 import selectors
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +135,19 @@ def test_a_flood_of_pipelined_requests_is_answered_in_turns(service, honest_ms):
         flooding.settimeout(0)
         flood(flooding, post(BODY))
         beside(service, "a flood of pipelined requests", honest_ms)
+
+
+def test_a_flood_that_gunicorn_answers_is_taken_no_faster_than_it_is_answered(service):
+    requests = head("GET", "/livez") * 2000
+    most = 64 * 2**20
+    with connect(service.url) as flooding:
+        flooding.settimeout(1.0)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < most:
+                sent += flooding.send(requests)
+        assert sent < most / 2  # what the network's buffers hold, and little more
+        assert service.get("/livez").status == 200
 
 
 def flood(connection: socket.socket, request: bytes, most: int = 20_000) -> None:
