@@ -194,13 +194,17 @@ class Tallies:
 
     def _grown(self, tally: _Tally) -> Iterator[Growth]:
         """What has grown in one tally; what has not is let go, as of versions that are gone."""
-        left, tally.leaving = tally.leaving, {}
-        for labels, counts in [*left.items(), *tally.counts.items()]:
-            grown = counts.growth(labels, self._bounds, self._stage_bounds)
-            if grown.whole.observed:
-                yield grown
-            elif tally.counts.get(labels) is counts:
+        while tally.leaving:
+            yield from self._observed(*tally.leaving.popitem())
+        for labels, counts in list(tally.counts.items()):
+            grown = self._observed(labels, counts)
+            if not grown:
                 tally.leaving[labels] = tally.counts.pop(labels)
+            yield from grown
+
+    def _observed(self, labels: Labels, counts: _Counts) -> list[Growth]:
+        grown = counts.growth(labels, self._bounds, self._stage_bounds)
+        return [grown] if grown.whole.observed else []
 
     def _begin(self, labels: Labels) -> _Counts:
         if not hasattr(self._own, "counts"):
