@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -54,6 +55,7 @@ def _run(settings: Settings, read: Callable[[], Settings], folder: Path) -> int:
     from service.http.server import PortError, Server, check_addresses  # noqa: PLC0415
     from service.process import check_files, initial_config  # noqa: PLC0415
     from service.repository.agreement import Agreement  # noqa: PLC0415
+    from service.repository.config import parse_change  # noqa: PLC0415
     from service.welcome import welcome  # noqa: PLC0415
 
     try:
@@ -70,12 +72,13 @@ def _run(settings: Settings, read: Callable[[], Settings], folder: Path) -> int:
         now = read()
         check_addresses_stay(settings, now)
         check_files(now)
-        agreement.follow(initial_config(now, folder))
+        agreement.follow(initial_config(now, folder, parse_change))
         return now
 
     def announce() -> None:
         if not settings.quiet:
-            print(welcome(settings, models), flush=True)
+            with contextlib.suppress(OSError):  # a full disk, or nobody reads it
+                print(welcome(settings, models), flush=True)
 
     try:
         Server(settings, agreement, read_again, announce).run()

@@ -106,8 +106,4 @@ class Admission:
 
 def client_of(exchange: Exchange) -> str:
     """Whose a request is: the caller's name, or else its address."""
-    if exchange.caller not in _NOBODY:
-        return exchange.caller
-    if exchange.method == "gRPC":  # ipv4:127.0.0.1:50051
-        return exchange.client.rpartition(":")[0]
-    return exchange.client
+    return exchange.client if exchange.caller in _NOBODY else exchange.caller

@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import tempfile
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from service.inference.batching_parameters import BatchingParameters
 from service.messages import config_pb2
 
 _DEFAULT_METRICS_PATH: Final = "/monitoring/prometheus/metrics"
+_PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]*")
 _PACKAGE: Final = "hearth.config"
 _METRICS: Final = "/metrics"
 # What a key or certificate is that stands in a file of its own.
@@ -114,8 +116,11 @@ def read_metrics_path(path: Path) -> str | None:
     if not config.enable:
         return None
     wanted = str(config.path or _DEFAULT_METRICS_PATH)
-    if not wanted.startswith("/"):
-        raise InvalidRequest(f"--monitoring_config_file: path is {wanted!r}, it must begin with /")
+    if not _PATH.fullmatch(wanted):
+        raise InvalidRequest(
+            f"--monitoring_config_file: path is {wanted!r}, it must begin with / and have no other "
+            "characters than A-Z a-z 0-9 . _ ~ - /"
+        )
     return wanted
 
 

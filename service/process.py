@@ -437,6 +437,8 @@ def check_files(settings: Settings) -> None:
 
 def _check_kept(settings: Settings) -> None:
     """Make sure that what is to be kept of requests can be."""
+    if settings.audit_log_file is not None:
+        _check_file("--audit_log_file", settings.audit_log_file)
     if settings.request_log_format == PARQUET and not parquet.is_installed():
         raise InvalidRequest("--request_log_format=parquet needs the package pyarrow")
     if settings.request_log_folder is not None:
@@ -451,6 +453,13 @@ def _check_kept(settings: Settings) -> None:
             ) from error
 
 
+def _check_file(flag: str, file: Path) -> None:
+    try:
+        file.open("a").close()
+    except OSError as error:
+        raise InvalidRequest(f"{flag}: {file} cannot be written: {error.strerror}") from error
+
+
 def _check_folder(flag: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -460,12 +469,17 @@ def _check_folder(flag: str, folder: Path) -> None:
         raise InvalidRequest(f"{flag}: {folder} cannot be written: {error.strerror}") from error
 
 
-def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
+def initial_config(
+    settings: Settings,
+    folder: Path,
+    parse: Callable[[str], list[ModelConfig]] = parse_config,
+) -> list[ModelConfig]:
     """What the flags ask to serve.
 
     Args:
         settings: The knobs.
         folder: The folder that the workers share, for a link to a lone version.
+        parse: Reads a model config file.
 
     Raises:
         InvalidRequest: The model config file cannot be read, or makes no sense; or there
@@ -478,7 +492,7 @@ def initial_config(settings: Settings, folder: Path) -> list[ModelConfig]:
             base_path = find_model(base_path, folder / "found")
         return [ModelConfig(settings.model_name, base_path)]
     try:
-        return parse_config(path.read_text())
+        return parse(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"--model_config_file: {path} cannot be read: {error}") from error
     except InvalidRequest as error:

@@ -478,7 +478,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         SystemExit: Help was asked for, and printed.
     """
     serve, flags = platforms.without_serve(arguments)
-    given = vars(_parser().parse_args(flags))
+    given = _given(flags)
     values = _from_environment(environment, given["model_name"])
     values |= _from_platform(platforms.told(environment, serve=serve), given)
     for knob in knobs():
@@ -494,7 +494,18 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     _check_parallelism(settings)
     _check_request_log(settings)
     _check_remote(settings)
+    _check_tokens(settings)
     return settings
+
+
+def _given(flags: Sequence[str]) -> dict[str, str | None]:
+    """What is given for each flag, if anything."""
+    try:
+        return vars(_parser().parse_args(flags))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"a file of flags is no UTF-8: {error}") from error
+    except RecursionError as error:
+        raise SettingsError("a file of flags stands for itself") from error
 
 
 def _check_ports(settings: Settings) -> None:
@@ -534,6 +545,13 @@ def _check_remote(settings: Settings) -> None:
             "--remote_servers runs no model here: leave out --find_model, --verify_versions_with "
             "and --executor"
         )
+
+
+def _check_tokens(settings: Settings) -> None:
+    # Somebody believes that tokens are asked for.
+    for name in ("jwt_issuer", "jwt_audience"):
+        if getattr(settings, name) and not settings.jwt_keys:
+            raise SettingsError(f"--{name} is given without --jwt_keys")
 
 
 def knobs() -> list[Field[Any]]:

@@ -59,6 +59,9 @@ def _inflate(body: bytes, name: str, window_bits: int, limit_bytes: int) -> byte
         raise PayloadTooLarge(f"the body has more than {limit_bytes} bytes when inflated")
     if not inflating.eof:
         raise InvalidRequest(f"the body is not {name}: it ends too early")
+    if inflating.unused_data:  # further rows, perhaps: gzip may come in several parts
+        more = len(inflating.unused_data)
+        raise InvalidRequest(f"the body is not {name} in one part: {more} bytes lie behind its end")
     return inflated
 
 

@@ -78,7 +78,10 @@ class Front:
             most = settings.max_requests_in_flight, settings.max_bytes_in_flight
             admission = Admission(*most)
         self.health = parts.health
-        self._flask = WSGIMiddleware(flask.wsgi_app, workers=settings.rest_api_num_threads)
+        # Without a limit to what is queued for a client: no thread waits until it reads.
+        self._flask = WSGIMiddleware(
+            flask.wsgi_app, workers=settings.rest_api_num_threads, send_queue_size=0
+        )
         self._threads = ThreadPoolExecutor(settings.rest_api_num_threads, "rest")
         self._admission = admission
         self._apis = parts.apis
@@ -125,7 +128,7 @@ class Front:
                 await self._flask(_with_length(scope, body), _replay(body), answering)
         except TimeoutError:
             if answering.started:
-                raise
+                return  # its client is slow to read, and sees that it is not whole
             error = DeadlineExceeded(self._too_long())
             await self._refuse(scope, _closing(send), error, self._begin(scope))
 
@@ -195,7 +198,8 @@ class Front:
         encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         self._exchanges.end(exchange, response.status)
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-        await send({"type": "http.response.body", "body": response.body})
+        body = b"" if exchange.method == "HEAD" else response.body
+        await send({"type": "http.response.body", "body": body})
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         announced = _header(scope, b"content-length")

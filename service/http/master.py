@@ -43,8 +43,8 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """SIGHUP: read the settings again, and replace every worker; if they are wrong, go on."""
         try:
             self.app.reload()
-        except (SettingsError, InvalidRequest) as error:
-            self.log.error("nothing is reloaded: %s", error)  # noqa: TRY400 - a wrong flag, no fault of ours
+        except (SettingsError, InvalidRequest, OSError) as error:
+            self.log.error("nothing is reloaded: %s", error)  # noqa: TRY400 - a wrong flag or a full disk, no fault of ours
             return
         self.setup(self.app)
         self._old = set(self.WORKERS)

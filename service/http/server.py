@@ -16,6 +16,7 @@ from service.crashes import Crashes
 from service.http.master import Master
 from service.monitoring import metrics
 from service.process import Process
+from service.unix_socket import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,11 +95,16 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "when_ready": lambda _: self._ready(),
             "pre_fork": lambda _arbiter, _worker: _freeze(),
             "child_exit": lambda _, worker: self._forget(worker.pid),
+            "on_exit": lambda _: self._remove_socket(),
         }
 
     def _ready(self) -> None:
         _make_interrupt_graceful()
         self._announce()
+
+    def _remove_socket(self) -> None:
+        if self._settings.grpc_socket_path:
+            Path(self._settings.grpc_socket_path).unlink(missing_ok=True)
 
     def _forget(self, pid: int) -> None:
         metrics.forget_worker(pid)
@@ -157,16 +163,29 @@ def check_socket(flag: str, path: Path) -> None:
     """Make sure that a Unix socket can be made at a path; one that is left there is removed.
 
     Raises:
-        PortError: It cannot; the message says why.
+        PortError: It cannot, or somebody listens there; the message says why.
     """
+    made = beside(path)
     try:
-        if path.is_socket():
-            path.unlink()
+        _make_way(path)
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.bind(str(path))
-        path.unlink()
+            probe.bind(str(made))
+        made.unlink()
     except OSError as error:
         raise PortError(f"{flag}: {path} cannot be used: {error.strerror or error}") from error
+
+
+def _make_way(path: Path) -> None:
+    """Remove a Unix socket that nobody listens on any more."""
+    if not path.exists():
+        return
+    if not path.is_socket():
+        raise FileExistsError(errno.EEXIST, "it is there, and no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(0.0)
+        if probe.connect_ex(str(path)) in {0, errno.EAGAIN}:  # or too many wait already
+            raise OSError(errno.EADDRINUSE, "somebody listens there")
+    path.unlink()
 
 
 def _addresses(settings: Settings) -> list[str]:

@@ -48,6 +48,8 @@ _SWITCH_S: Final = 0.0005
 _COLLECTOR: Final = (10_000, 20, 20)
 # Seconds between hand-overs of a worker's counts: so old may they be in another's scrape.
 _METRICS_S: Final = 0.25
+# Signals that Ctrl-C, a terminal that closes, or pkill send to every process.
+_THE_MASTERS: Final = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
@@ -170,7 +172,27 @@ class Connection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._holds_part = not self._request_ready.is_set()
         if goes_on and self._holds_part:
             self._expect_head()
+            super()._resume_reading()
         return goes_on
+
+    def _resume_reading(self) -> None:
+        """Read on, unless much has come behind the request that was answered.
+
+        gunicorn would read a further piece for each answer, and copies all that it holds.
+        """
+        held = getattr(self._callback_parser, "_buffer", b"")
+        if len(held) <= self._max_buffer_size // 2:
+            super()._resume_reading()
+
+    def _handle_h1c_exception(self, error: Exception) -> bool:
+        """Answer what the parser stumbles over; so it does over a length of 5,000 digits."""
+        if super()._handle_h1c_exception(error):
+            return True
+        if not isinstance(error, ValueError):
+            return False
+        self._send_error_response(400, "Invalid number")
+        self._close_transport()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -246,7 +268,9 @@ def _room(wanted: int) -> int:
     """How many connections there may be: as many as are wanted, or the files allow."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return wanted if most == resource.RLIM_INFINITY else min(wanted, most - _OTHER_FILES)
+    if most == resource.RLIM_INFINITY:
+        return wanted
+    return min(wanted, max(most - _OTHER_FILES, most // 2))
 
 
 class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -267,9 +291,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         return self.asgi  # type: ignore[no-any-return]
 
     def init_signals(self) -> None:
-        """Set gunicorn's handlers; Ctrl-C in a terminal reaches all, but the master decides."""
+        """Set gunicorn's handlers; what is sent to all processes is for the master alone."""
         super().init_signals()
-        self.loop.add_signal_handler(signal.SIGINT, lambda: None)
+        for number in _THE_MASTERS:
+            self.loop.add_signal_handler(number, lambda: None)
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: end in order."""
@@ -348,9 +373,10 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
         tls = self.process.tls_context()
         for socket in self.sockets:
             listener = Listener(
-                *(self.loop, socket.sock, lambda: Connection(self)),
-                tls=tls,
+                *(socket.sock, lambda: Connection(self)),
+                tls=None if tls is None else (tls, self.process.settings.header_timeout_s),
                 connections=self.connections,
+                most=self.most_connections,
                 log=self.log,
             )
             await listener.start(self.cfg.backlog)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 import orjson
 
 from service.errors import InvalidRequest
+from service.log_stream import LogStream
 
 if TYPE_CHECKING:
     from service.exchange import Exchange
@@ -72,13 +73,12 @@ class AccessLog:
     def __init__(self, policy: LogPolicy, slow_s: float, stream: TextIO | None = None) -> None:
         self.policy = policy
         self.slow_s = slow_s
-        self._stream = stream if stream is not None else sys.stdout
+        self._stream = LogStream("the access log", sys.stdout if stream is None else stream)
 
     def write(self, exchange: Exchange, status: int | str, seconds: float) -> None:
         """Log one request, if it is one of those to be logged."""
         if self._wanted(exchange.outcome, seconds):
             self._stream.write(_line(exchange, status, seconds))
-            self._stream.flush()
 
     def _wanted(self, outcome: str, seconds: float) -> bool:
         if self.policy.errors and (outcome != "ok" or seconds >= self.slow_s):

@@ -7,6 +7,8 @@ numbers first, and handed on a few times a second and before a scrape.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,13 +17,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.errors import Overloaded
 from service.monitoring import exposition
+from service.monitoring.allocation import allocate_numbers
 from service.monitoring.exposition import FOREIGN, Exemplars
 from service.monitoring.levels import ModelLevels, WorkerLevels
 from service.monitoring.tally import STAGES, Tallies
 from service.shared import METRICS_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -44,6 +47,7 @@ _WAIT_BUCKETS_S: Final = LATENCY_BUCKETS_S
 _SECONDS: Final = "hearth_request_seconds"
 # Not those that come faster than their caller may: that is no load of ours.
 _OVERLOADED: Final = Overloaded.__name__
+_log: Final = logging.getLogger("hearth.metrics")
 
 
 def forget_worker(pid: int) -> None:
@@ -98,7 +102,9 @@ class Metrics:
     def __init__(
         self, registry: CollectorRegistry | None = None, serving: ServingMetrics | None = None
     ) -> None:
+        allocate_numbers()
         self.worked_out = CollectorRegistry()
+        self._is_full = False
         self._registry = registry if registry is not None else CollectorRegistry()
         self._serving_metrics = serving
         self._requests = Counter(
@@ -233,7 +239,25 @@ class Metrics:
             self._serving_metrics.answered(exchange, seconds)
 
     def hand_on(self) -> None:
-        """Give prometheus_client what has been counted since the last time."""
+        """Give prometheus_client what has been counted since the last time.
+
+        What it has no room for, since the disk is full, is lost.
+        """
+        with self._as_there_is_room():
+            self._hand_on()
+
+    @contextlib.contextmanager
+    def _as_there_is_room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._is_full:
+                _log.error("what is counted cannot be kept: %s", error.strerror)
+            self._is_full = True
+        else:
+            self._is_full = False
+
+    def _hand_on(self) -> None:
         for grown in self._tallies.growth():
             self._hand_on_requests(grown)
         for tallies, histogram in (
@@ -271,8 +295,9 @@ class Metrics:
             lag_s: Seconds that the event loop came late.
             pending: Requests that wait, by transport.
         """
-        self._models.look(models)
-        self._worker.beat(lag_s, pending)
+        with self._as_there_is_room():
+            self._models.look(models)
+            self._worker.beat(lag_s, pending)
 
     def batches(self, model: str, number: int) -> _Batches:
         """Who is told of the batches of a version."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from service.monitoring.allocation import allocate
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -83,7 +85,9 @@ class Window:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{self._owner}{_SUFFIX}"
             kept = path.exists() and path.stat().st_size == self._bytes()
-            self._own = np.memmap(path, np.int64, "r+" if kept else "w+", shape=self._shape)
+            if not kept:
+                allocate(path, self._bytes())
+            self._own = np.memmap(path, np.int64, "r+", shape=self._shape)
         return self._own
 
     def _files(self) -> Iterator[tuple[Path, NDArray[np.int64]]]:

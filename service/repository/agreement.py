@@ -191,6 +191,7 @@ def _held(lock: Path) -> Iterator[None]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Write a file beside its place and rename it into it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        made.write_bytes(content)
+        made.replace(path)

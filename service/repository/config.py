@@ -152,6 +152,18 @@ def parse_config(text: str) -> list[ModelConfig]:
     return from_message(message)
 
 
+def parse_change(text: str) -> list[ModelConfig]:
+    """Read what a service that runs is to follow: an empty file is one that is being written.
+
+    Raises:
+        InvalidRequest: As ``parse_config``; or it asks for nothing at all.
+    """
+    configs = parse_config(text)
+    if not configs and "model_config_list" not in text:
+        raise InvalidRequest("it says nothing; model_config_list {} stands for no models")
+    return configs
+
+
 def from_message(message: model_server_config_pb2.ModelServerConfig) -> list[ModelConfig]:
     """Read a ``ModelServerConfig``.
 

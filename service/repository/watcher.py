@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from service.errors import InvalidRequest
 from service.repository.agreement import Served
-from service.repository.config import parse_config
+from service.repository.config import parse_change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,8 @@ _log: Final = logging.getLogger("hearth.repository")
 
 # Seconds between looks at the agreement: a reload waits for the slowest worker.
 _AGREEMENT_POLL_S: Final = 0.1
+# Seconds after which the same problem is told of again.
+_TELL_AGAIN_S: Final = 60.0
 
 
 class ConfigFile:
@@ -35,7 +37,7 @@ class ConfigFile:
         self._path = path
         self._interval_s = interval_s
         self._next_s = 0.0
-        self._text = ""
+        self._text: str | None = None
 
     def follow(self, agreement: Agreement) -> None:
         """If it has changed, ask for what it says; a bad file is logged and the old one kept."""
@@ -47,9 +49,11 @@ class ConfigFile:
             text = self._path.read_text()
             if text != self._text:
                 self._text = text
-                agreement.follow(parse_config(text))
+                agreement.follow(parse_change(text))
         except (OSError, UnicodeDecodeError, InvalidRequest) as error:
             _log.error("%s is not followed: %s", self._path, error)
+            if isinstance(error, OSError):
+                self._text = None  # it may be no fault of the file's
 
 
 class Watcher:
@@ -110,9 +114,13 @@ class Watcher:
         return True
 
     def _watch(self) -> None:
+        told, again_s = "", 0.0
         while not self._stopped.wait(_AGREEMENT_POLL_S):
             try:
                 self.look()
-            except Exception:  # noqa: BLE001 - logged with its trace
+            except Exception as error:  # noqa: BLE001 - logged with its trace
                 # The thread must go on: without it no version would ever be swapped again.
-                _log.exception("the models could not be looked at")
+                now_s = time.monotonic()
+                if repr(error) != told or now_s > again_s:  # not ten times a second
+                    _log.exception("the models could not be looked at")
+                    told, again_s = repr(error), now_s + _TELL_AGAIN_S

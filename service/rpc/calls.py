@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -122,9 +124,8 @@ class Calls:
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> bytes:
             carrier = _carrier(context) if exchanges.traces else {}
             request_id, observed = _told(context)
-            exchange = exchanges.begin(
-                "gRPC", path, context.peer(), request_id, carrier, observed=observed
-            )
+            client = address_of(context.peer())
+            exchange = exchanges.begin("gRPC", path, client, request_id, carrier, observed=observed)
             exchange.protocol, exchange.route = service.protocol, method.route
             context.set_trailing_metadata(_trailing(exchange))
             self.under_way += 1
@@ -208,6 +209,19 @@ class Calls:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
 
+@lru_cache(maxsize=1024)
+def address_of(peer: str) -> str:
+    """A caller's address, as REST has it.
+
+    Args:
+        peer: As gRPC has it: ``ipv4:10.0.0.7:50051``, ``ipv6:%5B::1%5D:50051`` or ``unix:``.
+    """
+    kind, _, place = peer.partition(":")
+    if kind not in {"ipv4", "ipv6"}:
+        return kind
+    return unquote(place.rpartition(":")[0]).strip("[]")
+
+
 def enter(
     guard: Guard, needed: Scope, context: grpc.aio.ServicerContext, exchange: Exchange
 ) -> None:
@@ -224,7 +238,7 @@ def enter(
     """
     exchange.audited = needed is Scope.ADMIN
     headers = {key: it for key, it in context.invocation_metadata() or () if isinstance(it, str)}
-    client = exchange.client.rpartition(":")[0] if guard.limits_addresses else ""
+    client = exchange.client if guard.limits_addresses else ""
     certificate = names_of_call(context.auth_context())
     exchange.caller = guard.admit(Asked(shown_by(headers), certificate, needed, client))
 

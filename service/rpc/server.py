@@ -1,7 +1,7 @@
 """The gRPC server of one worker: a thread with an event loop of its own.
 
 Every worker listens on the same port; the kernel shares the connections out among them
-(SO_REUSEPORT).
+(SO_REUSEPORT). A Unix socket has one listener: the worker that began last.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -18,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from service.rpc.reflection import GuardedReflection
+from service.unix_socket import beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,7 @@ _HEALTH_POLL_S: Final = 0.25
 _DRAIN_POLL_S: Final = 0.05
 _QUIET_POLLS: Final = 4  # looks in a row at which no call is under way
 _START_LIMIT_S: Final = 30.0
+_UNIX: Final = "unix:"
 _log: Final = logging.getLogger("hearth.rpc")
 
 
@@ -114,8 +117,11 @@ class RpcServer:
             GuardedReflection(reflected, self._calls.guard), server
         )
         for address in self._addresses:
-            self._bind(server, address)
+            self._bind(server, f"{_UNIX}{beside(path)}" if (path := _path_of(address)) else address)
         await server.start()
+        for path in filter(None, map(_path_of, self._addresses)):
+            # gRPC removes what it has made when it stops, and that is its successor's by then.
+            beside(path).replace(path)
         self._server = server
         self._watch = asyncio.create_task(self._tell_health(health, names))
 
@@ -151,6 +157,11 @@ class RpcServer:
                     await servicer.set(name, status.SERVING if ready else status.NOT_SERVING)
                 told = ready
             await asyncio.sleep(_HEALTH_POLL_S)
+
+
+def _path_of(address: str) -> Path | None:
+    """Of a Unix socket, where it is."""
+    return Path(address.removeprefix(_UNIX)) if address.startswith(_UNIX) else None
 
 
 def _credentials(certificates: Certificates) -> grpc.ServerCredentials:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
+from service.log_stream import LogStream
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,7 +26,9 @@ class AuditLog:
     """
 
     def __init__(self, path: Path | None = None, stream: TextIO | None = None) -> None:
-        self._stream = stream or (sys.stdout if path is None else path.open("a", buffering=1))
+        if stream is None:
+            stream = sys.stdout if path is None else path.open("a", buffering=1)
+        self._stream = LogStream("the audit log", stream)
 
     def write(self, exchange: Exchange, status: int | str) -> None:
         """Note one request and what became of it."""
@@ -40,4 +44,3 @@ class AuditLog:
             "outcome": exchange.outcome,
         }
         self._stream.write(orjson.dumps(line).decode() + "\n")
-        self._stream.flush()

@@ -22,7 +22,7 @@ class Certificates:
 
     Attributes:
         tls: What it says now.
-        files: The config, and the files that it names.
+        path: The config.
 
     Raises:
         InvalidRequest: It cannot be used.
@@ -30,11 +30,14 @@ class Certificates:
 
     def __init__(self, flag: str, path: Path) -> None:
         self._flag = flag
-        self._path = path
+        self.path = path
         self.tls = read_tls(flag, path)
         check_tls(flag, self.tls)
-        self.files = (path, *self.tls.files)
         self._context: ssl.SSLContext | None = None
+
+    def named(self) -> tuple[Path, ...]:
+        """The files that it names now."""
+        return self.tls.files
 
     def read(self) -> None:
         """Read it anew, for the connections to come.
@@ -42,7 +45,7 @@ class Certificates:
         Raises:
             InvalidRequest: It cannot be used, or asks for what only a start can do.
         """
-        tls = read_tls(self._flag, self._path)
+        tls = read_tls(self._flag, self.path)
         check_tls(self._flag, tls)
         if tls.verify_client != self.tls.verify_client:
             raise InvalidRequest(f"{self._flag}: client_verify changes with a restart alone")

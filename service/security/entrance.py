@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from service.config_files import metrics_paths
@@ -58,7 +59,7 @@ class Entrance:
     def start(self) -> None:
         """Begin to watch files, and to fetch keys."""
         if isinstance(self._keys, RemoteKeys):
-            self._keys.start()
+            self._keys.start(self._forget)
         self._watch.start()
 
     def stop(self) -> None:
@@ -76,15 +77,23 @@ class Entrance:
         if self._settings.api_key_file is not None:
             self._watch.add(self._settings.api_key_file, self._read_callers)
         if isinstance(self._keys, FileKeys):
-            self._watch.add(self._keys.path, self._keys.read)
-        for certificates in (self.rest_tls, self.rpc_tls):
-            for file in () if certificates is None else certificates.files:
-                self._watch.add(file, certificates.read)  # type: ignore[union-attr]
+            self._watch.add(self._keys.path, partial(self._read_keys, self._keys))
+        for it in filter(None, (self.rest_tls, self.rpc_tls)):
+            self._watch.add(it.path, it.read, it.named)
 
     def _read_callers(self) -> None:
         callers = _callers(self._settings)
         for guard in (self.rest, self.rpc):
             guard.know(callers)
+
+    def _read_keys(self, keys: FileKeys) -> None:
+        keys.read()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Whom keys have let in that are known no more does not stay."""
+        for guard in (self.rest, self.rpc):
+            guard.forget()
 
 
 def check_entrance(settings: Settings) -> None:

@@ -130,6 +130,10 @@ class Guard:
     def know(self, callers: Callers) -> None:
         """Know others from now on; what was decided is forgotten."""
         self._callers = callers
+        self.forget()
+
+    def forget(self) -> None:
+        """Decide anew on everybody."""
         self._grants = {}
 
     def admit(self, asked: Asked) -> str:

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -40,6 +41,8 @@ _MAX_DOCUMENT: Final = 1 << 20
 # Seconds after which keys are fetched anew, and between tries for a key that is not known.
 _FRESH_S: Final = 300.0
 ASK_AGAIN_S: Final = 10.0
+# What a document raises that is no key set.
+_UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def parse_keys(place: str, text: str | bytes) -> dict[str, Any]:
         entries = json.loads(text)["keys"]
         public = [it for it in entries if it.get("kty") != "oct" and it.get("use") != "enc"]
         keys = {it.key_id or "": it for it in jwt.PyJWKSet.from_dict({"keys": public}).keys}
-    except (ValueError, LookupError, TypeError, AttributeError, jwt.PyJWTError) as error:
+    except (*_UNREADABLE, jwt.PyJWTError) as error:
         raise InvalidRequest(
             f"{place} is no JWKS with a public key: {type(error).__name__}"
         ) from error
@@ -195,7 +198,7 @@ class RemoteKeys:
         self._wanted = threading.Event()
         self._stopped = False
         self._tried_s = -ASK_AGAIN_S
-        self._thread: threading.Thread | None = None
+        self._changed: Callable[[], None] = lambda: None
         self.fetched = threading.Event()
 
     def __call__(self, key_id: str) -> Any:
@@ -205,10 +208,14 @@ class RemoteKeys:
             self._wanted.set()
         return key
 
-    def start(self) -> None:
-        """Begin to fetch; the first keys are waited for, but not for ever."""
-        self._thread = threading.Thread(target=self._run, name="jwks", daemon=True)
-        self._thread.start()
+    def start(self, changed: Callable[[], None] = lambda: None) -> None:
+        """Begin to fetch; the first keys are waited for, but not for ever.
+
+        Args:
+            changed: Called when keys have come, which may be others.
+        """
+        self._changed = changed
+        threading.Thread(target=self._run, name="jwks", daemon=True).start()
         self.fetched.wait(_FETCH_S)
 
     def stop(self) -> None:
@@ -226,9 +233,11 @@ class RemoteKeys:
         self._tried_s = time.monotonic()
         try:
             self._known = parse_keys(self._place, fetch(self._url))
-            self.fetched.set()
-        except (OSError, InvalidRequest) as error:
+        except (OSError, HTTPException, InvalidRequest) as error:
             _log.warning("%s: keys cannot be fetched: %s", self._place, error)
+        else:
+            self._changed()
+            self.fetched.set()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

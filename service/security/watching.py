@@ -6,10 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Final
 
-from service.errors import InvalidRequest
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 _log: Final = logging.getLogger("hearth.security")
@@ -28,15 +26,21 @@ class FileWatch:
         self._files: list[_File] = []
         self._stopped = threading.Event()
 
-    def add(self, path: Path, read: Callable[[], None]) -> None:
+    def add(
+        self,
+        path: Path,
+        read: Callable[[], None],
+        named: Callable[[], Iterable[Path]] = tuple,
+    ) -> None:
         """Watch a file that has just been read.
 
         Args:
             path: The file.
             read: Called when it is another. What it raises is logged, and what was read
-                before stays.
+                before stays; it is called again until it raises nothing.
+            named: Other files, which this one names now: it is read again for them too.
         """
-        self._files.append(_File(path, read))
+        self._files.append(_File(path, read, named))
 
     def start(self) -> None:
         """Begin, if there is anything to look at."""
@@ -58,22 +62,34 @@ class FileWatch:
 
 
 class _File:
-    def __init__(self, path: Path, read: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, read: Callable[[], None], named: Callable[[], Iterable[Path]]
+    ) -> None:
         self._path = path
         self._read = read
-        self._seen = _state(path)
+        self._named = named
+        self._seen = self._states()
+        self._problem = ""
 
     def look(self) -> None:
-        seen = _state(self._path)
-        if seen == self._seen:
+        seen = self._states()
+        if seen == self._seen and not self._problem:
             return
+        others = [it.name for it in seen if seen[it] != self._seen.get(it)]
+        names = ", ".join(others or [self._path.name])
         self._seen = seen
+        before, self._problem = self._problem, ""
         try:
             self._read()
-        except (InvalidRequest, OSError, ValueError) as error:
-            _log.error("what was read of %s before stays: %s", self._path.name, error)
+        except Exception as error:  # noqa: BLE001 - the thread must go on, or no key is ever taken away
+            self._problem = str(error) or type(error).__name__
+            if self._problem != before:
+                _log.error("what was read of %s before stays: %s", names, self._problem)
         else:
-            _log.info("%s was read again", self._path.name)
+            _log.info("%s was read again", names)
+
+    def _states(self) -> dict[Path, tuple[int, int, int] | None]:
+        return {it: _state(it) for it in (self._path, *self._named())}
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import resource
 import selectors
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,11 +119,35 @@ def test_who_never_reads_holds_up_nobody(service, honest_ms):
         beside(service, "20 clients never read", honest_ms)
 
 
+def test_who_never_reads_a_large_file_takes_no_thread_from_health(service):
+    with ExitStack() as stack:
+        for _ in range(4 * (os.cpu_count() or 1) + 1):
+            deaf = stack.enter_context(connect(service.url))
+            # One fits into the network's buffers.
+            deaf.sendall(head("GET", "/report/housing/1/index.html") * 20)
+        for _ in range(20):
+            assert service.get("/livez").status == 200
+            assert service.get("/metrics").status == 200
+
+
 def test_a_flood_of_pipelined_requests_is_answered_in_turns(service, honest_ms):
     with connect(service.url) as flooding:
         flooding.settimeout(0)
         flood(flooding, post(BODY))
         beside(service, "a flood of pipelined requests", honest_ms)
+
+
+def test_a_flood_that_gunicorn_answers_is_taken_no_faster_than_it_is_answered(service):
+    requests = head("GET", "/livez") * 2000
+    most = 64 * 2**20
+    with connect(service.url) as flooding:
+        flooding.settimeout(1.0)
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < most:
+                sent += flooding.send(requests)
+        assert sent < most / 2  # what the network's buffers hold, and little more
+        assert service.get("/livez").status == 200
 
 
 def flood(connection: socket.socket, request: bytes, most: int = 20_000) -> None:

@@ -14,7 +14,15 @@ import pytest
 
 from tests.certificates import Certified, certify, ssl_config
 from tests.integration.rpc.calling import ROW, Client, calling, price_of, refused
-from tests.servers import ROOT, START_S, fetch, free_port, running_service, wait_until
+from tests.servers import (
+    ROOT,
+    START_S,
+    fetch,
+    free_port,
+    running_service,
+    wait_until,
+    workers_of,
+)
 
 Code = grpc.StatusCode
 
@@ -59,6 +67,21 @@ def test_a_unix_socket_may_be_all_there_is(two_models, socket_path):
     ):
         assert client.price() > 0
     assert service.process.returncode == 0
+
+
+def test_a_unix_socket_outlives_the_worker_that_made_it(two_models, socket_path):
+    with (
+        running_service(two_models, grpc_socket_path=socket_path) as service,
+        calling(f"unix:{socket_path}") as client,
+    ):
+        assert client.price() > 0
+        (before,) = workers_of(service)
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: before not in workers_of(service), "the worker is replaced")
+        assert client.price() > 0
+        check_refusal(Path(socket_path), "--grpc_socket_path")  # another service may not take it
+        assert client.price() > 0
+    assert list(Path(socket_path).parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -184,8 +207,9 @@ def test_a_model_config_file_that_cannot_be_used_ends_the_start_with_one_clear_l
     check_refusal(config, "--model_config_file")
 
 
-@pytest.mark.parametrize("name", ["missing/s", "x" * 200, "."])
+@pytest.mark.parametrize("name", ["missing/s", "x" * 200, ".", "a file"])
 def test_a_socket_that_cannot_be_made_ends_the_start_with_one_clear_line(tmp_path, name):
+    (tmp_path / "a file").touch()
     check_refusal(tmp_path / name, "--grpc_socket_path")
 
 

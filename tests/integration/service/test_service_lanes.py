@@ -9,19 +9,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import ssl
 import struct
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.certificates import certify, ssl_config
 from tests.integration.service.wire import BODY, PREDICT, connect, post, read_answer
 from tests.servers import running_service, wait_until
-
-if TYPE_CHECKING:
-    import socket
 
 INFER = "/v2/models/housing/infer"
 ROW = [6.142, 91.7, 18.72]
@@ -268,3 +265,26 @@ def test_a_stop_does_not_wait_for_clients_to_take_leave_of_tls(housing_models, t
             assert ask(connection, post(BODY))[0] == 200
         # It ended long before, though this client has neither read nor closed.
         assert connection.recv(1) == b""
+
+
+def test_who_begins_no_tls_holds_a_place_no_longer_than_a_head_may_take(housing_models, tmp_path):
+    limits = {"header_timeout_s": 0.5, "max_connections": 8}
+    with secured(housing_models, tmp_path, **limits) as open_line, contextlib.ExitStack() as stack:
+        with open_line() as connection:
+            address = connection.getpeername()
+        silent = [
+            stack.enter_context(socket.create_connection(address, WITHIN_S)) for _ in range(20)
+        ]
+        # One after the other: those that find no place are ended at once.
+        for it in silent:
+            with contextlib.suppress(ConnectionResetError):
+                assert it.recv(1) == b""
+        wait_until(lambda: is_answered(open_line), "there is room again")
+
+
+def is_answered(open_line) -> bool:
+    try:
+        with open_line() as connection:
+            return ask(connection, post(BODY))[0] == 200
+    except ConnectionResetError:
+        return False

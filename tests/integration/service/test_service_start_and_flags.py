@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from tests.integration.service.wire import HOUSE, PREDICT
-from tests.servers import ROOT, free_port, running_service, wait_until
+from tests.servers import ROOT, free_port, running, running_service, wait_until
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -117,3 +117,25 @@ def test_control_c_stops_it_in_order(models):
     with running_service(models) as service:
         os.kill(service.process.pid, signal.SIGINT)
         assert service.process.wait(20) == 0
+
+
+def test_a_full_disk_behind_standard_output_costs_no_request(models):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    ports = [f"--rest_api_port={port}", f"--port={free_port()}", "--host=127.0.0.1"]
+    named = ["--model_name=housing", f"--model_base_path={models / 'housing'}"]
+    command = [sys.executable, "-m", "service", *ports, *named, "--access_log=all"]
+    with running(["sh", "-c", 'exec "$@" > /dev/full', "sh", *command], url, f"{url}/readyz") as it:
+        assert it.post(PREDICT, HOUSE).status == 200
+        assert it.post(PREDICT, b"{").status == 400
+        assert it.output().count("the access log cannot be written") == 1
+        assert "Traceback" not in it.output()
+
+
+def test_an_audit_log_that_cannot_be_written_ends_the_start_with_one_plain_line(tmp_path):
+    ports = (f"--{name}={free_port()}" for name in ("rest_api_port", "port"))
+    done = run("--host=127.0.0.1", f"--audit_log_file={tmp_path}", *ports)
+
+    assert done.returncode == 1
+    said = f"--audit_log_file: {tmp_path} cannot be written: Is a directory"
+    assert done.stderr == f"python -m service: {said}\n"

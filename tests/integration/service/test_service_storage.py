@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import threading
 from pathlib import Path
 
@@ -169,6 +170,11 @@ def test_what_workers_share_may_be_lost_and_requests_are_answered(models, monkey
         wait_until(lambda: "the models could not be looked at" in service.output(), "it is missed")
         asked = len(traffic.answers)
         wait_until(lambda: len(traffic.answers) > asked + 200, "traffic")
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "nothing is reloaded: " in service.output(), "a reload is refused")
+        asked = len(traffic.answers)
+        wait_until(lambda: len(traffic.answers) > asked + 200, "traffic")
+        assert service.output().count("the models could not be looked at") == 1
 
     assert traffic.failures == []
     assert {status for status, *_ in traffic.answers} == {200}

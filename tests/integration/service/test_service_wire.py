@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import subprocess
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ from tests.integration.service.wire import (
     read_all,
     read_answer,
 )
-from tests.servers import running_service
+from tests.servers import running_service, workers_of
 
 LIMIT = 100_000
 
@@ -187,6 +189,7 @@ def test_a_client_that_sends_all_of_a_large_body_first_reads_the_refusal(service
         (head("GET", "/", *["X-A: b"] * 200), 431),
         (head("GET", "/", "X-A: " + "b" * 20_000), 431),
         (head("POST", PREDICT, "Content-Length: -1"), 400),
+        (head("POST", PREDICT, "Content-Length: " + "9" * 5000), 400),
         (head("POST", PREDICT, "Content-Length: 1", "Content-Length: 2"), 400),
         (head("POST", PREDICT, "Content-Length: 3", "Transfer-Encoding: chunked"), 400),
         (head("POST", PREDICT, "Transfer-Encoding: chunked") + b"zz\r\n", 400),
@@ -227,6 +230,23 @@ def test_a_head_has_no_body(service):
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_health_check_by_head_leaves_nothing_in_the_log(service):
+    answer = ask(service.url, head("HEAD", "/ping", "Connection: close"))
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert "body bytes" not in service.output()
+
+
+def test_a_signal_to_all_processes_is_for_the_master_alone(service):
+    (worker,) = workers_of(service)
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        os.kill(worker, number)
+    with connect(service.url) as connection:
+        connection.sendall(post(BODY))
+        assert read_answer(connection).status == 200
+    assert workers_of(service) == {worker}
 
 
 def test_nothing_of_all_this_is_a_traceback_in_the_log(service):

@@ -45,6 +45,10 @@ def test_a_monitoring_config_asks_for_a_path(file, text, path):
     ("content", "said"),
     [
         (b'prometheus_config { enable: true path: "x" }', "path is 'x', it must begin with /"),
+        (
+            b'prometheus_config { enable: true path: "/<x>" }',
+            "path is '/<x>', it must begin with /",
+        ),
         (b"prometheus_config { enable: 7 }", "cannot be used: 1:"),
         (b"other {}", "cannot be used: 1:1 : "),
         (b"\xff", "cannot be used: 'utf-8' codec"),

@@ -25,6 +25,7 @@ from service.messages import (
 from service.protocols.tensorflow_serving_grpc import CODE_OF, encode_error
 from service.repository.config import All, ModelConfig
 from service.repository.repository import Repository
+from service.rpc.calls import address_of
 from service.rpc.tensorflow_serving import TensorFlowServing
 from tests.unit.rpc.parsers import example, parser_version
 from tests.unit.service.fakes import Witness
@@ -531,3 +532,16 @@ def test_a_reload_that_asks_for_no_metrics_is_told_of_none(call):
     request.config.model_config_list.SetInParent()
 
     assert list(call(request).metric) == []
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:10.0.0.7:50051", "10.0.0.7"),
+        ("ipv6:%5B::1%5D:50051", "::1"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:50051", "fe80::1%eth0"),
+        ("unix:", "unix"),
+    ],
+)
+def test_a_caller_has_the_address_that_it_has_over_rest(peer, address):
+    assert address_of(peer) == address

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
 
 from service.errors import InvalidRequest, Unauthenticated
 from service.security.callers import digest_of
@@ -225,6 +229,62 @@ def test_a_file_that_goes_is_noted_and_read_when_it_is_back(tmp_path):
     path.write_text("two")
     watch.look()
     assert read == ["two"]
+
+
+def test_a_file_is_read_again_for_those_that_it_names_now(tmp_path):
+    path, read = tmp_path / "file", []
+    path.write_text("a")
+    watch = FileWatch()
+    watch.add(path, lambda: read.append(True), lambda: [tmp_path / path.read_text()])
+
+    path.write_text("b ")
+    watch.look()
+    watch.look()  # b is another file than a
+    count = len(read)
+    watch.look()
+    assert len(read) == count
+    (tmp_path / "b ").write_text("changed")
+    watch.look()
+    assert len(read) == count + 1
+
+
+def test_whatever_is_wrong_with_a_file_is_told_once_and_it_is_tried_again(tmp_path, caplog):
+    path, problems = tmp_path / "file", [RuntimeError("odd"), RuntimeError("odd"), None]
+    path.write_text("one")
+    watch = FileWatch()
+
+    def read():
+        if problem := problems.pop(0):
+            raise problem
+
+    watch.add(path, read)
+    path.write_text("another")
+    for _ in range(5):
+        watch.look()
+    assert problems == []
+    assert caplog.text.count("what was read of file before stays: odd") == 1
+
+
+def test_who_came_in_by_a_key_set_that_has_changed_is_asked_again(tmp_path):
+    key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    path = tmp_path / "jwks"
+
+    def publish(published):
+        entry = json.loads(ECAlgorithm.to_jwk(published.public_key())) | {"kid": "one"}
+        path.write_text(json.dumps({"keys": [entry]}))
+
+    publish(key)
+    entrance = Entrance(Settings(**HERE, jwt_keys=str(path), jwt_issuer="i", jwt_audience="a"))
+    claims = {"iss": "i", "aud": "a", "sub": "shop", "exp": 2**32, "scope": "predict"}
+    token = jwt.encode(claims, key, "ES256", {"kid": "one"})
+    assert may(entrance.rest, PREDICT, token)
+
+    path.write_text("[" * 100_000)
+    entrance._watch.look()
+    assert may(entrance.rest, PREDICT, token)
+    publish(other)
+    entrance._watch.look()
+    assert not may(entrance.rest, PREDICT, token)
 
 
 # --- certificates and browsers ---

@@ -18,7 +18,7 @@ from service.errors import InvalidRequest, Unauthenticated
 from service.security.guard import Asked, Guard, Rules
 from service.security.scopes import Scope
 from service.security.tokens import FileKeys, Provider, RemoteKeys, Tokens, check_address, fetch
-from tests.servers import wait_until
+from tests.servers import in_a_thread, wait_until
 
 ISSUER, AUDIENCE = "https://id.example/", "hearth"
 
@@ -255,6 +255,31 @@ def test_a_provider_that_fails_is_asked_again_and_takes_nobody_down():
         assert keys("one") is None
         assert not keys.fetched.is_set()
         assert server.asked == ["/jwks"]
+
+
+def test_what_is_no_http_is_a_provider_that_fails():
+    class Babbles(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.wfile.write(b"nonsense\r\n\r\n")
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Babbles) as server, in_a_thread(server):
+        keys = RemoteKeys("--jwt_keys", f"http://127.0.0.1:{server.server_port}/")
+        keys._run_once()
+    assert keys("one") is None
+
+
+def test_keys_from_an_address_tell_when_they_may_be_others(rsa_key):
+    with providing(jwks(one=rsa_key).encode()) as (server, url):
+        keys, told = RemoteKeys("--jwt_keys", url), []
+        keys.start(lambda: told.append(True))
+        assert told == [True]
+        server.document = b""
+        keys._run_once()
+        assert told == [True]
+        keys.stop()
 
 
 def test_keys_that_are_there_stay_when_the_provider_fails(rsa_key):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from service.admission import Admission, client_of
 from service.errors import Overloaded
 from service.exchange import Exchange
+from service.http import worker
 
 
 def asked_by(client: str, method: str = "POST", caller: str = "") -> Exchange:
@@ -55,10 +58,18 @@ def test_bytes_are_limited_but_for_a_first_request():
     ("exchange", "client"),
     [
         (asked_by("10.0.0.1"), "10.0.0.1"),
-        (asked_by("ipv4:10.0.0.1:5000", "gRPC"), "ipv4:10.0.0.1"),
+        (asked_by("10.0.0.1", "gRPC"), "10.0.0.1"),
         (asked_by("10.0.0.1", caller="alice"), "alice"),
         (asked_by("10.0.0.1", caller="anonymous"), "10.0.0.1"),
     ],
 )
 def test_a_client_is_told_by_its_name_or_else_its_address(exchange, client):
     assert client_of(exchange) == client
+
+
+@pytest.mark.parametrize(("files", "room"), [(200, 100), (1000, 744), (1_000_000, 10_000)])
+def test_there_is_room_for_some_connections_however_few_files_may_be_open(monkeypatch, files, room):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+
+    assert worker._room(10_000) == room

@@ -55,6 +55,14 @@ def test_a_bomb_is_stopped_at_the_limit(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_what_lies_behind_the_end_is_not_passed_over_in_silence(encoding):
+    packed = PACK[encoding](b"6.1,91.7,18.7\n")
+
+    with pytest.raises(InvalidRequest, match=f"{len(packed)} bytes lie behind its end"):
+        inflate(packed * 2, encoding, LIMIT)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_body_that_ends_too_early_is_refused(encoding):
     packed = PACK[encoding](b"0123456789" * 50)
 

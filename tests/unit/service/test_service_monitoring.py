@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import random
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from service.errors import InvalidRequest, NotPossibleNow, NotReady, PayloadTooL
 from service.exchange import Exchange, Exchanges, is_observed
 from service.monitoring.access_log import AccessLog, LogPolicy, parse_access_log
 from service.monitoring.metrics import LATENCY_BUCKETS_S, Metrics
+from service.security.audit import AuditLog
 from service.shared import METRICS_VARIABLE
 from tests.unit.service.fakes import Broken, version
 
@@ -60,6 +63,28 @@ def test_a_policy_is_read(text, policy):
 def test_another_policy_is_refused(text):
     with pytest.raises(ValueError, match="not off, errors, all or sampled:RATE"):
         parse_access_log(text)
+
+
+class Disk(io.StringIO):
+    """A file on a disk that may be full."""
+
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_log_that_cannot_be_written_is_told_of_once_a_time_and_fails_nobody(caplog):
+    disk = Disk()
+    access, audit = AccessLog(LogPolicy(errors=True, share=1), 1.0, disk), AuditLog(stream=disk)
+    for full in (True, True, False, True):
+        disk.full = full
+        access.write(*GOOD)
+        audit.write(exchange(), 200)
+
+    said = "the {} log cannot be written: No space left on device"
+    assert caplog.messages == [said.format("access"), said.format("audit")] * 2
 
 
 GOOD = (exchange(), 200, 0.001)

@@ -116,6 +116,11 @@ def test_something_must_be_served():
     assert given("--port=0").rest_api_port == 8501
 
 
+@pytest.mark.parametrize("name", ["jwt_issuer", "jwt_audience"])
+def test_who_asks_for_tokens_says_whose_keys_sign_them(name):
+    assert refusal(f"--{name}=x") == f"--{name} is given without --jwt_keys"
+
+
 def test_rest_and_grpc_cannot_share_a_port():
     assert refusal("--port=8501") == "--port is 8501, which is the port of REST too"
 
@@ -191,6 +196,20 @@ def test_what_is_wrong_in_a_file_of_flags_is_named(tmp_path, text, message):
 def test_a_file_of_flags_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SettingsError, match="No such file or directory"):
         parse([f"@{tmp_path / 'flags'}"], {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"--quiet\xff", "a file of flags is no UTF-8"),
+        (b"@FILE", "a file of flags stands for itself"),
+    ],
+)
+def test_a_file_that_cannot_hold_flags_is_refused(tmp_path, content, message):
+    flags = tmp_path / "flags"
+    flags.write_bytes(content.replace(b"FILE", bytes(flags)))
+    with pytest.raises(SettingsError, match=message):
+        parse([f"@{flags}"], {})
 
 
 @pytest.mark.parametrize("flag", ["--port=1", "--rest_api_port=1", "--host=::1"])
