@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
+import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from service.settings import Settings, SettingsError, check_addresses_stay, parse
 from service.shared import shared_folder
@@ -45,8 +47,20 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             "--rest_api_port is 0: there is no REST, and so no /metrics and no /readyz either; "
             "grpc.health.v1.Health tells whether the service is ready"
         )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with shared_folder() as folder:
+        signal.signal(signal.SIGTERM, lambda *_: _end(folder))  # until gunicorn takes it
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return _run(settings, read, folder)
+
+
+def _end(folder: Path) -> NoReturn:
+    """End before anything is served.
+
+    At once: an exception might be raised where Python drops it, and the start would go on.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
 def _run(settings: Settings, read: Callable[[], Settings], folder: Path) -> int:
@@ -69,7 +83,10 @@ def _run(settings: Settings, read: Callable[[], Settings], folder: Path) -> int:
         return _FAILED
 
     def read_again() -> Settings:
-        now = read()
+        try:
+            now = read()
+        except SystemExit as asked:
+            raise SettingsError("--help and --version are for the command line") from asked
         check_addresses_stay(settings, now)
         check_files(now)
         agreement.follow(initial_config(now, folder, parse_change))

@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import penguins
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes says nothing about the code: the machine may be busy.
+settings.register_profile("no-clock", deadline=None)
+settings.load_profile("no-clock")
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,10 @@ class Master(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self._old = set(self.WORKERS)
         self.cfg.on_reload(self)
 
+    def handle_usr2(self) -> None:
+        """SIGUSR2: nothing; gunicorn would begin itself once more, which this command cannot."""
+        self.log.warning("SIGUSR2 is not heeded: SIGHUP replaces the workers")
+
     def manage_workers(self) -> None:
         """Take one step towards as many workers as there should be, none of them to be replaced."""
         self._old &= set(self.WORKERS)

@@ -146,6 +146,7 @@ def test_a_reload_takes_flags_anew(housing_models, flags):
     [
         ("--workers=none", "--workers is 'none', not a whole number"),
         ("--port=1", "--port is 1, and {port} until a restart"),
+        ("--help", "--help and --version are for the command line"),
         ("--batching_parameters_file=x", "is given without --enable_batching"),
     ],
 )

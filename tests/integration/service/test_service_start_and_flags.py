@@ -119,6 +119,29 @@ def test_control_c_stops_it_in_order(models):
         assert service.process.wait(20) == 0
 
 
+def test_a_stop_before_anything_is_served_leaves_nothing(models, tmp_path):
+    ports = (f"--{name}={free_port()}" for name in ("rest_api_port", "port"))
+    command = [sys.executable, "-m", "service", "--host=127.0.0.1", "--model_name=housing",
+               f"--model_base_path={models / 'housing'}", *ports]  # fmt: skip
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    environment = os.environ | {"TMPDIR": str(shared)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as service:
+        wait_until(lambda: list(shared.glob("hearth-*/metrics")), "a shared folder")
+        service.terminate()
+        assert service.wait(20) == 0
+
+    assert list(shared.iterdir()) == []
+
+
+def test_a_signal_to_begin_once_more_changes_nothing(models):
+    with running_service(models) as service:
+        os.kill(service.process.pid, signal.SIGUSR2)
+        wait_until(lambda: "SIGUSR2 is not heeded" in service.output(), "a warning")
+        assert service.post(PREDICT, HOUSE).status == 200
+        assert "Traceback" not in service.output()
+
+
 def test_a_full_disk_behind_standard_output_costs_no_request(models):
     port = free_port()
     url = f"http://127.0.0.1:{port}"

@@ -184,7 +184,7 @@ def test_rows_are_counted_and_not_requests(world):
     assert it.gate.sizes == [1, 3, 4, 1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(1, 5), min_size=1, max_size=12),
     threads=st.integers(1, 3),

@@ -167,7 +167,7 @@ BATCHES = npst.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(4)), elem
 
 
 @given(BATCHES, npst.arrays(np.float32, (1, 4), elements=NUMBERS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_values_add_up_to_the_price_less_the_base(background, batch):
     model = network(4)
 
@@ -179,7 +179,7 @@ def test_the_values_add_up_to_the_price_less_the_base(background, batch):
 
 
 @given(BATCHES, npst.arrays(np.float32, (1, 4), elements=NUMBERS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_feature_that_the_model_does_not_read_adds_nothing(background, batch):
     (shares,) = Shapley(lambda it: it[:, 0] * it[:, 1] + it[:, 3], background).explain(batch)
 
@@ -187,7 +187,7 @@ def test_a_feature_that_the_model_does_not_read_adds_nothing(background, batch):
 
 
 @given(BATCHES, npst.arrays(np.float32, (1, 4), elements=NUMBERS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_features_that_play_the_same_part_add_the_same(background, batch):
     """Features 0 and 1 are interchangeable in the model, and alike in all rows."""
     background[:, 1], batch[:, 1] = background[:, 0], batch[:, 0]
@@ -200,7 +200,7 @@ def test_features_that_play_the_same_part_add_the_same(background, batch):
 
 
 @given(BATCHES, npst.arrays(np.float32, (1, 4), elements=NUMBERS))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_values_of_a_sum_of_models_are_the_sums_of_their_values(background, batch):
     one, other = network(4, seed=1), network(4, seed=2)
 

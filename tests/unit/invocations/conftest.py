@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from service.exchange import Exchange
 from service.health import Health
@@ -21,10 +20,6 @@ from service.settings import Settings
 from tests.unit.service.fakes import Adder, Witness, version
 
 LIMIT_BYTES = 4096
-
-# How long an example takes says nothing about the code: the machine may be busy.
-settings.register_profile("no-clock", deadline=None)
-settings.load_profile("no-clock")
 
 
 @dataclass

@@ -1,15 +1,11 @@
-"""Workers of fakes. How long an example takes says nothing: the machine may be busy."""
+"""Workers of fakes."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 
 from tests.unit.open_inference.world import DATATYPES, Echo, TwoOutputs, World
 from tests.unit.service.fakes import Adder, Broken
-
-settings.register_profile("no-clock", deadline=None)
-settings.load_profile("no-clock")
 
 
 @pytest.fixture(scope="session")

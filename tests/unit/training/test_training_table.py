@@ -172,7 +172,7 @@ def test_only_the_first_problems_are_shown_and_the_rest_counted():
     assert shown[21:] == ["  and 10 more"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     line=st.integers(2, 31),
     column=st.sampled_from([*FEATURES.values(), TARGET]),
@@ -189,7 +189,7 @@ def test_value_is_read_exactly_or_refused_by_name(line, column, value):
         assert problem.startswith(f"line {line}: {column.name} is {value!r}, outside ")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters=',"\r\n'), max_size=12))
 def test_any_text_is_a_number_of_rooms_or_refused_by_name(text):
     content = made((5, "RM", text))
@@ -203,7 +203,7 @@ def test_any_text_is_a_number_of_rooms_or_refused_by_name(text):
     assert [problem[:14] for problem in found] == ["line 5: RM is "]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=300))
 def test_any_bytes_end_in_a_table_error(content):
     with pytest.raises(TableError):
