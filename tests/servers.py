@@ -193,6 +193,14 @@ def free_port() -> int:
         return port
 
 
+def free_everywhere() -> int:
+    """A port that no address of this machine listens on."""
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT

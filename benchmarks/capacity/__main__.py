@@ -6,6 +6,7 @@ With ``--measure`` it measures this machine first and writes the page anew.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
     from benchmarks.capacity.figures import Figures
 
 _PAGE: Final = Path("docs/capacity.md")
+_USAGE_ERROR: Final = 2
+_POSITIVE: Final = (
+    *("requests_per_second", "p99_ms", "rows", "request_us"),
+    *("models", "workers_per_pod", "rounds", "seconds"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the command line says; 1 if a load cannot be borne."""
-    options = _parser().parse_args(arguments)
+    """Do what the command line says; 1 if a load cannot be borne, 2 if a flag is wrong."""
+    options = _parse(arguments)
     place = options.output.with_suffix(".json")
     if options.measure:
         _write(_measured(options), options.output)
@@ -43,7 +49,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _plan(options: argparse.Namespace, figures: Figures) -> int:
-    known = page.costs(figures)[options.protocol or figures.costs[0].protocol]
+    costs = page.costs(figures)
+    if options.protocol not in {None, *costs}:
+        print(f"--protocol {options.protocol} is none of {', '.join(costs)}", file=sys.stderr)
+        return _USAGE_ERROR
+    known = costs[options.protocol or figures.costs[0].protocol]
     cost = plan.Cost(
         known.protocol,
         known.request_us if options.request_us is None else options.request_us,
@@ -87,6 +97,16 @@ def _write(figures: Figures, output: Path) -> None:
     kept.write(figures, output.with_suffix(".json"))
     output.write_text(page.page(figures))
     page.draw(figures, output.with_suffix(".svg"))
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for name in _POSITIVE:
+        value = getattr(options, name)
+        if value is not None and not 0 < value < math.inf:
+            parser.error(f"--{name} is {value:g}, more than 0 is needed")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

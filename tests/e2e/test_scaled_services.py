@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from tests.integration.reliability.traffic import GrpcClient, HttpClient, mixed
 from tests.integration.rpc.calling import ROW, price_of
 from tests.names import running_name_server
 from tests.proxy import by_name, running_proxy
-from tests.servers import Server, fetch, metric, running_service, wait_until
+from tests.servers import Server, fetch, free_everywhere, metric, running_service, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,14 +95,6 @@ def proxy(
     with running_proxy(folder, by_name(place, names.place)) as it:
         wait_until(lambda: is_ready(it), "the proxy has found a service")
         yield it
-
-
-def free_everywhere() -> int:
-    """A port that no address of this machine listens on."""
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def is_ready(proxy: Server) -> bool:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.capacity import __main__ as command
 from benchmarks.capacity import arrivals, fluid, plan, queueing, simulation
 from benchmarks.capacity.scaling import Autoscaler, Policy
 from benchmarks.capacity.simulation import Workers
@@ -170,3 +171,24 @@ def test_latency_below_the_service_itself_is_refused():
 def test_busiest_worker_is_any_where_time_is_plenty():
     assert queueing.busiest(1e-5, 10) > 0.999
     assert math.isclose(queueing.busiest(1.0, 0.5), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--workers_per_pod=0"], "--workers_per_pod is 0, more than 0 is needed"),
+        (["--requests_per_second=-1"], "--requests_per_second is -1, more than 0 is needed"),
+        (["--p99_ms=nan"], "--p99_ms is nan, more than 0 is needed"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(flags, says, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.main(flags)
+
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_protocol_that_was_not_measured_is_refused_with_those_that_were(capsys):
+    assert command.main(["--protocol=carrier pigeon"]) == 2
+    assert "--protocol carrier pigeon is none of " in capsys.readouterr().err
