@@ -130,4 +130,6 @@ def _lines(ax: Axes, at_min: Sequence[float], samples: Sequence[Sample]) -> None
     ax.plot(at_min, [it.p50_ms for it in samples], label="median", color="#c2410c")
     ax.plot(at_min, [it.p99_ms for it in samples], label="p99", color="#64748b")
     ax.set(xlabel="minutes", ylabel="latency, ms", yscale="log")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
     ax.legend(frameon=False)
