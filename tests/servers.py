@@ -7,7 +7,10 @@ with running_service(models) as service:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 START_S = 100.0
 STOP_S = 30.0
 _PAUSE_S = 0.02
+_AT_ONCE = 16  # processes that run tests, at the most
 
 
 @dataclass(frozen=True)
@@ -186,19 +190,31 @@ def wait_until(condition: Callable[[], object], what: str, within_s: float = 30.
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on now, on any address; each of a run's is another.
+
+    None that the kernel gives to connections: one of those might take it before its server does.
+    """
+    return next(port for port in _ports if _is_free(port))
 
 
-def free_everywhere() -> int:
-    """A port that no address of this machine listens on."""
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+        return True
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports of this process's own: of those that run tests at once every one has others."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(20_000 + number % _AT_ONCE, 32_000, _AT_ONCE)
+    begin = random.SystemRandom().randrange(len(ports))
+    return itertools.cycle([*ports[begin:], *ports[:begin]])
+
+
+_ports = _own_ports()
 
 
 def _start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:

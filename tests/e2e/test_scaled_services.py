@@ -13,7 +13,7 @@ from tests.integration.reliability.traffic import GrpcClient, HttpClient, mixed
 from tests.integration.rpc.calling import ROW, price_of
 from tests.names import running_name_server
 from tests.proxy import by_name, running_proxy
-from tests.servers import Server, fetch, free_everywhere, metric, running_service, wait_until
+from tests.servers import Server, fetch, free_port, metric, running_service, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def names() -> Iterator[NameServer]:
 
 @pytest.fixture(scope="module")
 def place() -> tuple[int, int]:
-    return free_everywhere(), free_everywhere()
+    return free_port(), free_port()
 
 
 @pytest.fixture(scope="module")

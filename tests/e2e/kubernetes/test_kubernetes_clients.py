@@ -10,7 +10,7 @@ import grpc
 from tests.integration.reliability.traffic import GRPC_PREDICT
 from tests.integration.rpc.calling import ROW, price_of
 from tests.names import running_name_server
-from tests.servers import Server, free_everywhere, metric, running_service, wait_until
+from tests.servers import Server, free_port, metric, running_service, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def test_a_grpc_client_finds_a_pod_that_is_added_and_loses_nothing(
     arguments = arguments_of(rendered["volume"])
     with contextlib.ExitStack() as stack:
         names = stack.enter_context(running_name_server())
-        place = {"rest_api_port": free_everywhere(), "port": free_everywhere()}
+        place = {"rest_api_port": free_port(), "port": free_port()}
         first, second = (
             stack.enter_context(
                 running_service(

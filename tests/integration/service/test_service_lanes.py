@@ -135,6 +135,7 @@ def listens(service) -> bool:
     try:
         connect(service.url).close()
     except OSError:
+        assert service.process.poll() is None, service.output()
         return False
     return True
 
