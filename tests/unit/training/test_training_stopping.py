@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
+LIMIT_S = 30  # much less than a program sleeps that does not hear
 BEGIN = """
 import os, signal, sys, time, weakref
 from training import stopping
@@ -24,12 +25,14 @@ def stop(_):
 """
 IN_A_DESTRUCTOR = "Row.__del__ = stop; row = Row(); del row"
 IN_A_CALLBACK = "row = Row(); noted = weakref.ref(row, stop); del row"
-GO_ON = "\nprint('went on', flush=True)\ntime.sleep(60)"
+GO_ON = "\nprint('went on', flush=True)\ntime.sleep(600)"
 
 
 def ended(program: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-c", program]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        line, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
 
 
 @pytest.mark.parametrize("place", [IN_A_DESTRUCTOR, IN_A_CALLBACK])
